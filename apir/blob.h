@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Blobs: anonymous memory that a guest, the VMM and a worker share, and that nobody can resize under the others. */
+#ifndef APIR_BLOB_H
+#define APIR_BLOB_H
+
+#include <stdint.h>
+
+/* A zeroed memfd of `size` bytes (a multiple of the page size), sealed against shrinking, growing and further
+ * seals; or -errno. */
+int blob_memfd(uint64_t size);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A door's end of one worker: the process, and messages to it that never block the door.
+ *
+ * What the socket doesn't take at once waits in a bounded queue; a worker that lets it overflow, because its guest
+ * floods it, is given up.
+ */
+#ifndef APIR_LINK_H
+#define APIR_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "apir/worker_wire.h"
+
+struct link_item;
+
+struct link {
+	int sock;  /* -1: closed */
+	int pidfd; /* readable once the worker has ended; -1: reaped */
+	pid_t pid;
+	struct link_item *first, **last; /* what waits to be sent */
+	size_t queued; /* bytes */
+};
+
+/* Starts `path` as the worker of context ctx_id. -ENOENT and the like from exec. */
+int link_start(struct link *l, const char *path, uint32_t ctx_id);
+/* Queues or sends one message; fd (-1: none) is duplicated as needed. -ENOBUFS: overflow, -EPIPE: it is gone. */
+int link_send(struct link *l, const struct worker_msg *m, const void *payload, size_t size, int fd);
+/* Sends what waits, as far as it goes. -EPIPE. */
+int link_flush(struct link *l);
+static inline bool link_waits(const struct link *l)
+{
+	return l->first != NULL;
+}
+/* One message from the worker: 1, 0 when there is none now, -EPIPE when it hung up or talks nonsense. */
+int link_recv(struct link *l, struct worker_msg *m);
+/* Hangs up: the worker ends by itself soon. */
+void link_hang_up(struct link *l);
+/* True when the process has ended, and is reaped. */
+bool link_reap(struct link *l);
+void link_kill(struct link *l);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a door's APIR component and a worker say to each other, one SOCK_SEQPACKET message each, on the worker's
+ * descriptor WORKER_FD. The worker is presumed compromised: the door believes nothing but "this fence is done".
+ */
+#ifndef APIR_WORKER_WIRE_H
+#define APIR_WORKER_WIRE_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define WORKER_FD 3
+
+enum worker_msg_type {
+	WORKER_CONFIG = 1, /* -> worker: payload key NUL value NUL; replaces an earlier value */
+	WORKER_BLOB_ADD,   /* -> worker: res_id, value = size in bytes; the memfd comes along */
+	WORKER_BLOB_DEL,   /* -> worker: res_id */
+	WORKER_SUBMIT,     /* -> worker: ring; payload: the command */
+	WORKER_FENCE,      /* -> worker: ring, value = fence id; answered by: */
+	WORKER_FENCE_DONE, /* <- worker: ring, value = fence id */
+};
+
+struct worker_msg {
+	uint32_t type;
+	uint32_t id; /* res_id or ring */
+	uint64_t value;
+};
+static_assert(sizeof(struct worker_msg) == 16, "wire");
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* The buffers' functions: moving bytes between blobs and the device, within checked ranges. */
+#include "backend/functions.h"
+
+#include <string.h>
+
+#include "backend/tensor.h"
+
+#define reply(written) ((written) ? APIR_FN_OK : APIR_FN_FAILED)
+
+static struct buffer *buffer_read(struct backend_context *ctx, struct cursor *in, uint64_t *handle_out)
+{
+	struct buffer *b;
+	uint64_t handle;
+
+	if (!cursor_read_u64(in, &handle))
+		return NULL;
+	b = handle_get(&ctx->handles, handle, OBJ_BUFFER);
+	if (!b)
+		context_refuse(ctx, "unknown buffer %#llx", (unsigned long long)handle);
+	if (handle_out)
+		*handle_out = handle;
+	return b;
+}
+
+uint32_t on_buffer_base(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	const struct buffer *b = buffer_read(ctx, in, NULL);
+
+	return b ? reply(cursor_write_u64(out, b->fake)) : APIR_FN_REFUSED;
+}
+
+struct transfer {
+	struct abi_tensor tensor;
+	void *shm; /* guest-writable: contents only */
+	uint64_t offset, size;
+};
+
+/* set_tensor and get_tensor take the same arguments. */
+static bool transfer_read(struct backend_context *ctx, struct cursor *in, const char *what, struct transfer *t)
+{
+	const struct buffer *b = buffer_read(ctx, in, NULL);
+	struct apir_tensor w;
+	const char *why = NULL;
+	size_t extent = 0;
+	uint32_t res;
+
+	if (!b)
+		return false;
+	if (!cursor_read(in, &w, sizeof w) || !cursor_read_u32(in, &res) || !cursor_read_u64(in, &t->offset) ||
+	    !cursor_read_u64(in, &t->size))
+		why = "arguments are missing";
+	else if (!tensor_decode(ctx, &w, &t->tensor, &extent, &why))
+		;
+	else if (t->tensor.buffer != b->ggml)
+		why = "the tensor lies in another buffer";
+	else if (!range_ok(t->offset, t->size, extent))
+		why = "the range reaches beyond the tensor";
+	else if (!(t->shm = context_shm(ctx, res, 0, t->size)))
+		why = "the blob is unknown or too small";
+	if (why)
+		context_refuse(ctx, "%s: %s", what, why);
+	return !why;
+}
+
+uint32_t on_buffer_set_tensor(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	struct transfer t;
+
+	(void)out;
+	if (!transfer_read(ctx, in, "set_tensor", &t))
+		return APIR_FN_REFUSED;
+	/* Some devices want the padding behind a quantised tensor cleared, which init_tensor does. */
+	if (t.offset == 0 && ctx->lib.blck_size[t.tensor.type] > 1)
+		ctx->lib.fn.buffer_init_tensor(t.tensor.buffer, &t.tensor);
+	if (t.size)
+		ctx->lib.fn.tensor_set(&t.tensor, t.shm, t.offset, t.size);
+	ctx->counters.bytes_set += t.size;
+	return APIR_FN_OK;
+}
+
+uint32_t on_buffer_get_tensor(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	struct transfer t;
+
+	(void)out;
+	if (!transfer_read(ctx, in, "get_tensor", &t))
+		return APIR_FN_REFUSED;
+	if (t.size)
+		ctx->lib.fn.tensor_get(&t.tensor, t.shm, t.offset, t.size);
+	ctx->counters.bytes_get += t.size;
+	return APIR_FN_OK;
+}
+
+uint32_t on_buffer_cpy_tensor(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	const struct buffer *b = buffer_read(ctx, in, NULL);
+	struct abi_tensor src, dst;
+	struct apir_tensor ws, wd;
+	const char *why = NULL;
+
+	if (!b)
+		return APIR_FN_REFUSED;
+	if (!cursor_read(in, &ws, sizeof ws) || !cursor_read(in, &wd, sizeof wd))
+		why = "arguments are missing";
+	else if (!tensor_decode(ctx, &ws, &src, NULL, &why) || !tensor_decode(ctx, &wd, &dst, NULL, &why))
+		;
+	else if (!src.buffer || (dst.buffer != b->ggml && src.buffer != b->ggml) || !dst.buffer)
+		why = "a tensor lies in no buffer, or none in the named one";
+	if (why) {
+		context_refuse(ctx, "cpy_tensor: %s", why);
+		return APIR_FN_REFUSED;
+	}
+	/* ggml copies between equal layouts only; for others the caller goes the long way. */
+	if (src.type != dst.type || memcmp(src.ne, dst.ne, sizeof src.ne) || memcmp(src.nb, dst.nb, sizeof src.nb))
+		return reply(cursor_write_bool(out, false));
+	ctx->lib.fn.tensor_copy(&src, &dst);
+	return reply(cursor_write_bool(out, true));
+}
+
+uint32_t on_buffer_clear(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	const struct buffer *b = buffer_read(ctx, in, NULL);
+	uint8_t cell[4];
+
+	(void)out;
+	if (!b || !cursor_read(in, cell, sizeof cell))
+		return APIR_FN_REFUSED;
+	ctx->lib.fn.buffer_clear(b->ggml, cell[0]);
+	return APIR_FN_OK;
+}
+
+uint32_t on_buffer_free(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	uint64_t handle;
+	struct buffer *b = buffer_read(ctx, in, &handle);
+
+	(void)out;
+	if (!b)
+		return APIR_FN_REFUSED;
+	handle_remove(&ctx->handles, handle, OBJ_BUFFER);
+	context_free_buffer(ctx, b);
+	return APIR_FN_OK;
+}
+
+uint32_t on_graph_compute(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	int32_t status;
+	uint64_t size;
+	uint32_t res;
+	void *shm;
+
+	if (!cursor_read_u32(in, &res) || !cursor_read_u64(in, &size))
+		return APIR_FN_REFUSED;
+	shm = context_shm(ctx, res, 0, size);
+	if (!shm) {
+		context_refuse(ctx, "graph_compute: blob %u is unknown or smaller than %llu bytes", res, (unsigned long long)size);
+		return APIR_FN_REFUSED;
+	}
+	if (!graph_compute(ctx, shm, size, &status))
+		return APIR_FN_REFUSED;
+	return reply(cursor_write_i32(out, status));
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* The device's functions: what it is and what it can. */
+#include "backend/functions.h"
+
+#include <sys/mman.h>
+
+#include "backend/tensor.h"
+
+#define reply(written) ((written) ? APIR_FN_OK : APIR_FN_FAILED)
+
+/* APIR 0.2 knows one device. */
+uint32_t on_device_count(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)ctx, (void)in;
+	return reply(cursor_write_i32(out, 1));
+}
+
+uint32_t on_device_name(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)in;
+	return reply(cursor_write_string(out, ctx->lib.fn.dev_name(ctx->lib.device)));
+}
+
+uint32_t on_device_description(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)in;
+	return reply(cursor_write_string(out, ctx->lib.fn.dev_description(ctx->lib.device)));
+}
+
+uint32_t on_device_type(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)in;
+	return reply(cursor_write_u32(out, (uint32_t)ctx->lib.fn.dev_type(ctx->lib.device)));
+}
+
+uint32_t on_device_memory(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	size_t free_bytes = 0, total = 0;
+
+	(void)in;
+	ctx->lib.fn.dev_memory(ctx->lib.device, &free_bytes, &total);
+	return reply(cursor_write_u64(out, free_bytes) && cursor_write_u64(out, total));
+}
+
+uint32_t on_device_supports_op(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	struct abi_tensor room[TENSOR_RAW_ROOM];
+	const char *why = NULL;
+
+	/* What we don't know or don't permit isn't supported: that is an answer, not an error. */
+	if (!tensor_decode_raw(ctx, in, room, &why))
+		return reply(cursor_write_bool(out, false));
+	return reply(cursor_write_bool(out, ctx->lib.fn.dev_supports_op(ctx->lib.device, &room[0])));
+}
+
+uint32_t on_device_buffer_type(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)in;
+	return reply(cursor_write_u64(out, ctx->buft_handle));
+}
+
+uint32_t on_device_props(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	struct abi_props p = { 0 };
+
+	(void)in;
+	ctx->lib.fn.dev_get_props(ctx->lib.device, &p);
+	return reply(cursor_write_bool(out, p.async) && cursor_write_bool(out, p.host_buffer) &&
+		     cursor_write_bool(out, p.buffer_from_host_ptr) && cursor_write_bool(out, p.events) &&
+		     cursor_write_bool(out, p.mmap_support));
+}
+
+/*
+ * A buffer on a blob's memory. It gets a mapping of its own (mremap of size 0 duplicates a shared one), which
+ * lives as long as the buffer, whatever happens to the blob.
+ */
+uint32_t on_device_buffer_from_ptr(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	uint64_t size, max_tensor, handle;
+	struct abi_buffer *b;
+	struct abi_props p = { 0 };
+	void *shm, *own;
+	uint32_t res;
+
+	if (!cursor_read_u32(in, &res) || !cursor_read_u64(in, &size) || !cursor_read_u64(in, &max_tensor))
+		return APIR_FN_REFUSED;
+	ctx->lib.fn.dev_get_props(ctx->lib.device, &p);
+	if (!p.buffer_from_host_ptr)
+		return APIR_FN_FAILED;
+	shm = size ? context_shm(ctx, res, 0, size) : NULL;
+	if (!shm) {
+		context_refuse(ctx, "buffer_from_ptr: blob %u does not hold %llu bytes", res, (unsigned long long)size);
+		return APIR_FN_REFUSED;
+	}
+	own = mremap(shm, 0, size, MREMAP_MAYMOVE);
+	if (own == MAP_FAILED)
+		return APIR_FN_FAILED;
+	b = ctx->lib.fn.dev_buffer_from_host_ptr(ctx->lib.device, own, size, max_tensor);
+	if (!b) {
+		munmap(own, size);
+		return APIR_FN_FAILED;
+	}
+	handle = context_add_buffer(ctx, b, own, size);
+	if (!handle)
+		return APIR_FN_FAILED;
+	return reply(cursor_write_u64(out, handle) && cursor_write_u64(out, ctx->buft_handle));
+}

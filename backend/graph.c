@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See graph.h. The order of checks: sizes, ids, every tensor by itself, sources (always earlier in the list than
+ * their users, so there are no cycles and no recursion), nodes, and the device's own supports_op.
+ */
+#include "backend/graph.h"
+
+#include <string.h>
+
+#include "backend/context.h"
+#include "backend/log.h"
+#include "backend/tensor.h"
+#include "proto/cursor.h"
+
+static void graph_drop(struct backend_context *ctx, struct graph *g)
+{
+	if (g->holder)
+		ctx->lib.fn.free(g->holder);
+	free(g->tensors);
+	free(g->bytes);
+	*g = (struct graph){ 0 };
+}
+
+void graph_store_empty(struct backend_context *ctx)
+{
+	for (size_t i = 0; i < GRAPHS_KEPT; i++)
+		graph_drop(ctx, &ctx->graphs.kept[i]);
+}
+
+void graph_store_fini(struct backend_context *ctx)
+{
+	graph_store_empty(ctx);
+	free(ctx->graphs.incoming);
+	ctx->graphs.incoming = NULL;
+	ctx->graphs.incoming_room = 0;
+	idmap_fini(&ctx->graphs.ids);
+}
+
+static struct graph *graph_find(struct graph_store *s, const void *bytes, uint64_t size)
+{
+	for (size_t i = 0; i < GRAPHS_KEPT; i++) {
+		struct graph *g = &s->kept[i];
+
+		if (g->ggml && g->size == size && !memcmp(g->bytes, bytes, size))
+			return g;
+	}
+	return NULL;
+}
+
+static struct graph *graph_oldest(struct graph_store *s)
+{
+	struct graph *oldest = &s->kept[0];
+
+	for (size_t i = 1; i < GRAPHS_KEPT; i++) {
+		if (s->kept[i].last_used < oldest->last_used)
+			oldest = &s->kept[i];
+	}
+	return oldest;
+}
+
+/* A graph as it lies in its bytes. The tensors behind the ids may be unaligned: copy each before use. */
+struct graph_view {
+	uint32_t n_nodes, n_tensors;
+	const uint8_t *nodes, *tensors;
+};
+
+static bool graph_view_read(uint8_t *bytes, uint64_t size, struct graph_view *v)
+{
+	struct cursor c = cursor_over(bytes, size);
+
+	return cursor_read_u32(&c, &v->n_nodes) && v->n_nodes > 0 && v->n_nodes <= GRAPH_MAX_NODES &&
+	       (v->nodes = cursor_take(&c, v->n_nodes * sizeof(uint64_t))) && cursor_read_u32(&c, &v->n_tensors) &&
+	       v->n_tensors <= GRAPH_MAX_NODES * 2 &&
+	       (v->tensors = cursor_take(&c, (size_t)v->n_tensors * sizeof(struct apir_tensor)));
+}
+
+/* An id's tensor, which must come before tensor `user`. */
+static bool tensor_earlier(const struct idmap *ids, struct abi_tensor *tensors, uint64_t id, uint32_t user,
+		struct abi_tensor **out)
+{
+	uint32_t i;
+
+	if (!idmap_find(ids, id, &i) || i >= user)
+		return false;
+	*out = &tensors[i];
+	return true;
+}
+
+static bool tensors_build(struct backend_context *ctx, const struct graph_view *v, struct abi_tensor *tensors)
+{
+	struct idmap *ids = &ctx->graphs.ids;
+
+	if (idmap_reset(ids, v->n_tensors) < 0)
+		return false;
+	for (uint32_t i = 0; i < v->n_tensors; i++) {
+		struct abi_tensor *t = &tensors[i];
+		struct apir_tensor w;
+		const char *why;
+
+		memcpy(&w, v->tensors + (size_t)i * sizeof w, sizeof w);
+		if (!w.id || idmap_add(ids, w.id, i) != i) {
+			context_refuse(ctx, "graph: tensor %u: an id that is 0 or not unique", i);
+			return false;
+		}
+		if (!tensor_decode(ctx, &w, t, NULL, &why)) {
+			context_refuse(ctx, "graph: tensor %u: %s", i, why);
+			return false;
+		}
+		for (int s = 0; s < ABI_SRCS; s++) {
+			if (w.src[s] && !tensor_earlier(ids, tensors, w.src[s], i, &t->src[s])) {
+				context_refuse(ctx, "graph: tensor %u: source %d is unknown or comes later", i, s);
+				return false;
+			}
+		}
+		if (w.view_src && (!tensor_earlier(ids, tensors, w.view_src, i, &t->view_src) ||
+				t->view_src->buffer != t->buffer)) {
+			context_refuse(ctx, "graph: tensor %u: it views a tensor that is unknown or in another buffer", i);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* A node that computes has data, and so have its sources; the device says that it can. */
+static bool node_check(struct backend_context *ctx, const struct abi_tensor *node, uint32_t i)
+{
+	if (!ctx->lib.ops.computes[node->op])
+		return true;
+	if (!node->data) {
+		context_refuse(ctx, "graph: node %u (%s) lies in no buffer", i, ctx->lib.fn.op_name(node->op));
+		return false;
+	}
+	for (int s = 0; s < ABI_SRCS; s++) {
+		if (node->src[s] && !node->src[s]->data) {
+			context_refuse(ctx, "graph: node %u (%s): source %d lies in no buffer", i, ctx->lib.fn.op_name(node->op), s);
+			return false;
+		}
+	}
+	if (!ctx->lib.fn.dev_supports_op(ctx->lib.device, node)) {
+		context_refuse(ctx, "graph: node %u: the device does not support this %s", i, ctx->lib.fn.op_name(node->op));
+		return false;
+	}
+	return true;
+}
+
+/* Fills g from v; on failure g holds what the caller drops. */
+static bool graph_build(struct backend_context *ctx, const struct graph_view *v, struct graph *g)
+{
+	const struct abi_symbols *fn = &ctx->lib.fn;
+
+	g->tensors = calloc(v->n_tensors ? v->n_tensors : 1, sizeof *g->tensors);
+	if (!g->tensors || !tensors_build(ctx, v, g->tensors))
+		return false;
+	g->holder = fn->init((struct abi_init_params){
+			.mem_size = fn->graph_overhead_custom(v->n_nodes, false) + 1024, .no_alloc = true });
+	if (!g->holder)
+		return false;
+	g->ggml = fn->new_graph_custom(g->holder, v->n_nodes, false);
+	g->n_nodes = v->n_nodes;
+	for (uint32_t i = 0; i < v->n_nodes; i++) {
+		uint64_t id;
+		uint32_t at;
+
+		memcpy(&id, v->nodes + (size_t)i * sizeof id, sizeof id);
+		if (!idmap_find(&ctx->graphs.ids, id, &at)) {
+			context_refuse(ctx, "graph: node %u is no tensor of the graph", i);
+			return false;
+		}
+		if (!node_check(ctx, &g->tensors[at], i))
+			return false;
+		fn->graph_add_node(g->ggml, &g->tensors[at]);
+	}
+	return true;
+}
+
+/* Copies the bytes out of shared memory: from here on nobody can change them. */
+static bool incoming_copy(struct graph_store *s, const void *shared, uint64_t size)
+{
+	if (s->incoming_room < size) {
+		free(s->incoming);
+		s->incoming_room = 0;
+		s->incoming = malloc(size);
+		if (!s->incoming)
+			return false;
+		s->incoming_room = size;
+	}
+	memcpy(s->incoming, shared, size);
+	return true;
+}
+
+bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t size, int32_t *status)
+{
+	struct graph_store *s = &ctx->graphs;
+	struct graph_view v;
+	struct graph *g;
+
+	if (size > GRAPH_MAX_BYTES) {
+		context_refuse(ctx, "graph: %llu bytes are too many", (unsigned long long)size);
+		return false;
+	}
+	if (!incoming_copy(s, shared, size)) {
+		*status = ABI_STATUS_ALLOC_FAILED;
+		return true;
+	}
+	g = graph_find(s, s->incoming, size);
+	if (g) {
+		ctx->counters.graphs_reused++;
+	} else {
+		if (!graph_view_read(s->incoming, size, &v)) {
+			context_refuse(ctx, "graph: %llu bytes don't hold what they announce", (unsigned long long)size);
+			return false;
+		}
+		g = graph_oldest(s);
+		graph_drop(ctx, g);
+		if (!graph_build(ctx, &v, g)) {
+			graph_drop(ctx, g);
+			return false;
+		}
+		g->bytes = s->incoming;
+		g->size = size;
+		s->incoming = NULL;
+		s->incoming_room = 0;
+	}
+	g->last_used = ++s->clock;
+	ctx->counters.graphs++;
+	ctx->counters.nodes += g->n_nodes;
+	*status = ctx->lib.fn.graph_compute(ctx->lib.backend, g->ggml);
+	return true;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* See library.h. The messages about variables are part of the interface: docs/configuration.md. */
+#include "backend/library.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "backend/cores.h"
+#include "backend/log.h"
+#include "proto/apir_wire.h"
+
+#define PATH_ENV "APIR_LLAMA_CPP_GGML_LIBRARY_PATH"
+#define REG_ENV  "APIR_LLAMA_CPP_GGML_LIBRARY_REG"
+#define INIT_ENV "APIR_LLAMA_CPP_GGML_LIBRARY_INIT"
+
+#define fail(code, ...) (backend_log(ABI_LOG_ERROR, __VA_ARGS__), (uint32_t)(code))
+
+static void ops_learn(struct library *lib)
+{
+	static const char *const idle[] = { "NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE" };
+	static const char *const pointers[] = { "MAP_CUSTOM1", "MAP_CUSTOM2", "MAP_CUSTOM3", "CUSTOM" };
+
+	lib->ops.unary = lib->ops.glu = -1;
+	for (int32_t op = 0; op < ABI_N_OPS; op++) {
+		const char *name = lib->fn.op_name(op);
+
+		lib->ops.computes[op] = lib->ops.permitted[op] = true;
+		for (size_t i = 0; i < ARRAY_SIZE(idle); i++) {
+			if (!strcmp(name, idle[i]))
+				lib->ops.computes[op] = false;
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(pointers); i++) {
+			if (!strcmp(name, pointers[i]))
+				lib->ops.permitted[op] = false;
+		}
+		if (!strcmp(name, "UNARY"))
+			lib->ops.unary = op;
+		if (!strcmp(name, "GLU"))
+			lib->ops.glu = op;
+	}
+	for (int32_t type = 0; type < ABI_N_TYPES; type++) {
+		lib->blck_size[type] = lib->fn.blck_size(type);
+		lib->type_size[type] = lib->fn.type_size(type);
+	}
+}
+
+/* A decimal number in [min, max] that fills the whole string. */
+static bool number_parse(const char *s, long min, long max, long *out)
+{
+	char *end;
+	long v;
+
+	errno = 0;
+	v = strtol(s, &end, 10);
+	if (errno || end == s || (*end && *end != ',') || v < min || v > max)
+		return false;
+	*out = v;
+	return true;
+}
+
+static uint32_t device_choose(struct library *lib, struct abi_reg *reg, const char *path, const char *wanted, size_t *index)
+{
+	size_t n = lib->fn.reg_dev_count(reg);
+	long i = 0;
+
+	if (n == 0)
+		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "the GGML library '%s' (%s) offers no device: "
+				"is its hardware and driver there?", path, lib->fn.reg_name(reg));
+	if (wanted && !number_parse(wanted, 0, (long)n - 1, &i))
+		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "ggml.devices: '%s' is no list of numbers from 0 to %zu, "
+				"the devices of '%s'", wanted, n - 1, path);
+	*index = (size_t)i;
+	lib->device = lib->fn.reg_dev_get(reg, *index);
+	return lib->device ? 0 : fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "the GGML library '%s' has no device %zu", path, *index);
+}
+
+/* The host CPU computes with as many threads as asked for; other devices don't have the function. */
+static uint32_t threads_set(struct library *lib, struct abi_reg *reg, const char *wanted)
+{
+	void (*set)(struct abi_backend *, int);
+	void *f = lib->fn.reg_get_proc_address(reg, "ggml_backend_set_n_threads");
+	long n = cores_physical();
+
+	if (wanted && !number_parse(wanted, 1, 512, &n))
+		return fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "ggml.threads: '%s' is no number from 1 to 512", wanted);
+	if (!f)
+		return 0;
+	memcpy(&set, &f, sizeof set);
+	set(lib->backend, (int)n);
+	backend_log(ABI_LOG_DEBUG, "computing with %ld threads", n);
+	return 0;
+}
+
+uint32_t library_open(struct library *lib, const char *(*get)(void *, const char *), void *user)
+{
+	const char *path = get(user, "ggml.library.path"), *reg_name = get(user, "ggml.library.reg");
+	const char *init_name = get(user, "ggml.library.init"), *missing = NULL;
+	struct abi_reg *(*reg_fn)(void);
+	struct abi_backend *(*init_fn)(size_t) = NULL;
+	struct abi_reg *reg;
+	char err[256];
+	uint32_t code;
+	size_t index;
+	void *handle, *f;
+
+	*lib = (struct library){ 0 };
+	if (!path || !*path)
+		return fail(APIR_LOAD_ENV_MISSING, "cannot open the GGML library: env var '" PATH_ENV "' not defined");
+	if (!reg_name)
+		reg_name = "ggml_backend_init";
+	else if (!*reg_name)
+		return fail(APIR_LOAD_ENV_MISSING, "cannot register the GGML library: env var '" REG_ENV "' not defined");
+	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!handle)
+		return fail(APIR_LOAD_CANNOT_OPEN, "cannot open the GGML library (" PATH_ENV "): %s", dlerror());
+	f = dlsym(handle, reg_name);
+	if (!f)
+		return fail(APIR_LOAD_SYMBOL_MISSING, "cannot find the GGML backend registration symbol '%s' (from " REG_ENV
+				") in '%s'", reg_name, path);
+	memcpy(&reg_fn, &f, sizeof f);
+	if (init_name && *init_name) {
+		f = dlsym(handle, init_name);
+		if (!f)
+			return fail(APIR_LOAD_SYMBOL_MISSING, "cannot find the backend's init function '%s' (from " INIT_ENV
+					") in '%s'", init_name, path);
+		memcpy(&init_fn, &f, sizeof f);
+	}
+	if (abi_symbols_load(&lib->fn, handle, &missing) < 0)
+		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI, "'%s' is no GGML library that we can use: libggml-base's %s() is "
+				"not among its dependencies; supported: " ABI_SUPPORTED, path, missing);
+	backend_log_adopt(&lib->fn);
+	if (abi_symbols_check(&lib->fn, err, sizeof err) < 0)
+		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI, "'%s': %s", path, err);
+	reg = reg_fn();
+	if (!reg)
+		return fail(APIR_LOAD_INIT + APIR_INIT_NO_REG, "'%s': %s() returned no backend: is the library's hardware and "
+				"driver there?", path, reg_name);
+	if (reg->api_version != ABI_API_2 && reg->api_version != ABI_API_3)
+		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI, "'%s' has plugin API %d (ggml %s); supported: " ABI_SUPPORTED,
+				path, reg->api_version, lib->fn.version());
+	ops_learn(lib);
+	code = device_choose(lib, reg, path, get(user, "ggml.devices"), &index);
+	if (code)
+		return code;
+	lib->backend = init_fn ? init_fn(index) : lib->fn.dev_init(lib->device, NULL);
+	if (!lib->backend)
+		return fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "'%s': device %s could not be initialised%s%s", path,
+				lib->fn.dev_name(lib->device), init_fn ? " by " : "", init_fn ? init_name : "");
+	lib->buft = lib->fn.dev_buffer_type(lib->device);
+	code = threads_set(lib, reg, get(user, "ggml.threads"));
+	if (code) {
+		library_close(lib);
+		return code;
+	}
+	backend_log(ABI_LOG_DEBUG, "opened '%s': ggml %s, %s, device %s (%s)", path, lib->fn.version(), lib->fn.reg_name(reg),
+			lib->fn.dev_name(lib->device), lib->fn.dev_description(lib->device));
+	return APIR_LOAD_INIT + APIR_INIT_OK;
+}
+
+void library_close(struct library *lib)
+{
+	if (lib->backend)
+		lib->fn.backend_free(lib->backend);
+	lib->backend = NULL;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See tensor.h. Pointers in a raw tensor are the guest's and are never followed: they only tell whether another
+ * struct comes after this one.
+ */
+#include "backend/tensor.h"
+
+#include <string.h>
+
+#include "backend/context.h"
+
+#define refuse(text) (*why = (text), false)
+
+/* Type, shape, operation and parameters; what both encodings share. */
+static bool shape_check(const struct backend_context *ctx, const struct abi_tensor *t, size_t *extent, const char **why)
+{
+	const struct library *lib = &ctx->lib;
+	int64_t elements = 1;
+
+	if (t->type < 0 || t->type >= ABI_N_TYPES || lib->blck_size[t->type] <= 0 || lib->type_size[t->type] == 0)
+		return refuse("unknown tensor type");
+	if (t->op < 0 || t->op >= ABI_N_OPS)
+		return refuse("unknown operation");
+	if (!lib->ops.permitted[t->op])
+		return refuse("an operation that carries host pointers");
+	if (t->op == lib->ops.unary && (t->op_params[0] < 0 || t->op_params[0] >= ABI_N_UNARY))
+		return refuse("unknown unary operation");
+	if (t->op == lib->ops.glu && (t->op_params[0] < 0 || t->op_params[0] >= ABI_N_GLU))
+		return refuse("unknown GLU operation");
+	for (int i = 0; i < ABI_DIMS; i++) {
+		if (t->ne[i] < 0 || __builtin_mul_overflow(elements, t->ne[i], &elements))
+			return refuse("impossible shape");
+	}
+	if (t->ne[0] % lib->blck_size[t->type] != 0)
+		return refuse("a row that isn't whole blocks");
+	if (!abi_tensor_extent(t->ne, t->nb, lib->blck_size[t->type], lib->type_size[t->type], extent))
+		return refuse("impossible strides");
+	return true;
+}
+
+bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *extent,
+		const char **why)
+{
+	const struct buffer *b;
+	size_t bytes;
+
+	*t = (struct abi_tensor){
+		.type = (int32_t)w->type,
+		.op = (int32_t)w->op,
+		.flags = w->flags,
+		.view_offs = w->view_offs,
+	};
+	for (int i = 0; i < ABI_DIMS; i++) {
+		t->ne[i] = w->ne[i];
+		t->nb[i] = w->nb[i];
+	}
+	memcpy(t->op_params, w->op_params, sizeof t->op_params);
+	memcpy(t->name, w->name, sizeof t->name - 1);
+	if (!shape_check(ctx, t, &bytes, why))
+		return false;
+	if (extent)
+		*extent = bytes;
+	if (!w->buffer)
+		return true; /* no data either: an operation on it is refused later */
+	b = handle_get(&ctx->handles, w->buffer, OBJ_BUFFER);
+	if (!b)
+		return refuse("unknown buffer");
+	if (!range_ok(w->data, bytes, b->size))
+		return refuse("a tensor that reaches beyond its buffer");
+	t->buffer = b->ggml;
+	t->data = b->base + w->data;
+	return true;
+}
+
+static bool raw_one(struct backend_context *ctx, struct cursor *in, struct abi_tensor *t, const char **why)
+{
+	size_t extent;
+
+	if (!cursor_read(in, t, sizeof *t))
+		return refuse("a tensor is missing");
+	t->data = t->extra = NULL;
+	t->name[sizeof t->name - 1] = '\0';
+	return shape_check(ctx, t, &extent, why);
+}
+
+static void raw_forget(struct abi_tensor *t)
+{
+	t->buffer = NULL;
+	t->view_src = NULL;
+	memset(t->src, 0, sizeof t->src);
+}
+
+bool tensor_decode_raw(struct backend_context *ctx, struct cursor *in, struct abi_tensor *room, const char **why)
+{
+	struct abi_tensor *op = &room[0], *next = &room[1];
+	bool has_src[ABI_SRCS], has_view;
+	uint64_t unused;
+
+	if (!raw_one(ctx, in, op, why))
+		return false;
+	if (op->buffer && !cursor_read_u64(in, &unused))
+		return refuse("a buffer handle is missing");
+	has_view = op->view_src != NULL;
+	for (int i = 0; i < ABI_SRCS; i++)
+		has_src[i] = op->src[i] != NULL;
+	raw_forget(op);
+	if (has_view) {
+		if (!raw_one(ctx, in, next, why))
+			return false;
+		raw_forget(next);
+		op->view_src = next++;
+	}
+	for (int i = 0; i < ABI_SRCS && has_src[i]; i++) {
+		if (!raw_one(ctx, in, next, why))
+			return false;
+		raw_forget(next);
+		op->src[i] = next++;
+	}
+	/* Ours, which upstream ignores: the sources behind a gap, each with its slot before it. */
+	while (cursor_left(in) >= sizeof(uint32_t) + sizeof(struct abi_tensor)) {
+		uint32_t slot;
+
+		if (!cursor_read_u32(in, &slot) || slot >= ABI_SRCS || op->src[slot])
+			return refuse("a source's slot is out of range or taken");
+		if (!raw_one(ctx, in, next, why))
+			return false;
+		raw_forget(next);
+		op->src[slot] = next++;
+	}
+	return true;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ggml-virtgpu run -- CMD: a private socket door and the environment for CMD, which then has a device with no VM.
+ * Ends when CMD does, with its status.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "apir/log.h"
+#include "cli/cli.h"
+
+static const char help[] = "usage: ggml-virtgpu run [OPTIONS] [--] COMMAND [ARGUMENT ...]\n\n"
+			   "  --plugin PATH       libggml-virtgpu.so for the command (default: ours); none: what its ggml finds\n" HOST_HELP;
+
+static void command_exec(char **argv, const char *socket, const char *plugin)
+{
+	supervisor_unprepare();
+	setenv("GGML_VIRTGPU_SOCKET", socket, 1);
+	if (plugin)
+		setenv("GGML_BACKEND_PATH", plugin, 1);
+	execvp(argv[0], argv);
+	fprintf(stderr, "ggml-virtgpu: cannot run '%s': %s\n", argv[0], strerror(errno));
+	_exit(errno == ENOENT ? 127 : 126);
+}
+
+int verb_run(int argc, char **argv)
+{
+	static const struct option options[] = { { "plugin", required_argument, NULL, 'p' }, HOST_LONG_OPTIONS, { 0 } };
+	static struct host_options host;
+	static char plugin_path[PATH_MAX];
+	const char *plugin = NULL, *tmp = getenv("TMPDIR");
+	char dir[128], path[160];
+	struct door door = { DOOR_SOCKET, path, -1 };
+	struct supervisor s = { .doors = &door, .n_doors = 1, .host = &host };
+	int opt, err, status = 0;
+	pid_t pid;
+
+	apir_log_name("run");
+	while ((opt = getopt_long(argc, argv, "+" HOST_SHORT_OPTIONS, options, NULL)) != -1) {
+		if (opt == 'h') {
+			fputs(help, stdout);
+			return 0;
+		}
+		if (opt == 'p') {
+			plugin = optarg;
+		} else if (!host_option(&host, opt, optarg)) {
+			if (opt == '?')
+				fputs(help, stderr);
+			return 2;
+		}
+	}
+	if (optind >= argc) {
+		fprintf(stderr, "ggml-virtgpu: give a command to run\n");
+		return 2;
+	}
+	if (!plugin) {
+		if (!path_find(plugin_path, sizeof plugin_path, "guest", "libggml-virtgpu.so", PLUGINDIR)) {
+			fprintf(stderr, "ggml-virtgpu: libggml-virtgpu.so is not in " PLUGINDIR ": give --plugin PATH\n");
+			return 1;
+		}
+		plugin = plugin_path;
+	}
+	if (!host_options_settle(&host))
+		return 1;
+	if (snprintf(dir, sizeof dir, "%s/ggml-virtgpu-XXXXXX", tmp ? tmp : "/tmp") >= (int)sizeof dir || !mkdtemp(dir)) {
+		fprintf(stderr, "ggml-virtgpu: cannot make a folder for the socket in '%s': %s\n", tmp ? tmp : "/tmp", strerror(errno));
+		return 1;
+	}
+	snprintf(path, sizeof path, "%s/socket", dir);
+	supervisor_prepare();
+	err = door_listen(&door);
+	pid = err ? -1 : fork();
+	if (pid == 0)
+		command_exec(argv + optind, path, strcmp(plugin, "none") ? plugin : NULL);
+	if (pid > 0)
+		err = supervisor_run(&s, pid, &status);
+	rmdir(dir);
+	if (err || pid < 0)
+		return 1;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The supervisor listens and forks: every connection, a VM's device or a container's program, gets a door process
+ * of its own, so that none can take another's down. A door stops when its peer hangs up, or when the pipe that
+ * only the supervisor can write to hangs up.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "apir/log.h"
+#include "cli/cli.h"
+#include "doors/socket/socket_door.h"
+#include "doors/vhost-user/vhost_user.h"
+#include "proto/util.h"
+
+#define MAX_DOORS   32
+#define MAX_SERVING 256
+#define STOP_MS     8000
+
+static sigset_t old_mask;
+
+static void signals_of(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGCHLD);
+}
+
+void supervisor_prepare(void)
+{
+	sigset_t set;
+
+	signals_of(&set);
+	sigprocmask(SIG_BLOCK, &set, &old_mask);
+}
+
+void supervisor_unprepare(void)
+{
+	sigprocmask(SIG_SETMASK, &old_mask, NULL);
+}
+
+/* A socket file that nobody listens on is left over from a crash. */
+static bool stale(const struct sockaddr_un *a)
+{
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && connect(fd, (const struct sockaddr *)a, sizeof *a) < 0 && errno == ECONNREFUSED;
+}
+
+int door_listen(struct door *d)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	AUTO_CLOSE int fd = -1;
+	struct stat st;
+	mode_t mask;
+	int r, err;
+
+	if (strlen(d->path) >= sizeof a.sun_path) {
+		fprintf(stderr, "ggml-virtgpu: socket path '%s' is longer than %zu bytes\n", d->path, sizeof a.sun_path - 1);
+		return -ENAMETOOLONG;
+	}
+	strcpy(a.sun_path, d->path);
+	if (lstat(d->path, &st) == 0) {
+		if (!S_ISSOCK(st.st_mode)) {
+			fprintf(stderr, "ggml-virtgpu: '%s' exists and is no socket: remove it or choose another path\n", d->path);
+			return -EEXIST;
+		}
+		if (!stale(&a)) {
+			fprintf(stderr, "ggml-virtgpu: '%s' is being served already: stop that server or choose another path\n", d->path);
+			return -EADDRINUSE;
+		}
+		unlink(d->path);
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	mask = umask(077); /* whoever may connect may use the GPU: the owner decides with chmod */
+	r = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&a, sizeof a);
+	err = errno;
+	umask(mask);
+	if (r < 0 || listen(fd, 64) < 0) {
+		err = r < 0 ? err : errno;
+		fprintf(stderr, "ggml-virtgpu: cannot listen on '%s': %s\n", d->path, strerror(err));
+		return -err;
+	}
+	d->fd = fd_steal(&fd);
+	return 0;
+}
+
+/* In the child: serves one connection, never returns. */
+static void door_process(const struct supervisor *s, const struct door *d, int conn, int stop_fd)
+{
+	struct socket_door_options so = { .apir = &s->host->apir, .configure = host_configure, .user = s->host };
+	struct vhost_user_options vo = { .window_size = s->window, .venus_capset = s->venus, .apir = &s->host->apir,
+		.configure = host_configure, .user = s->host };
+	int err;
+
+	/* Ctrl-C reaches the whole group: the supervisor tells us. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	supervisor_unprepare();
+	for (size_t i = 0; i < s->n_doors; i++)
+		close(s->doors[i].fd);
+	apir_log_name("%s %d", d->kind == DOOR_VHOST_USER ? "vhost-user" : "socket", (int)getpid());
+	err = d->kind == DOOR_VHOST_USER ? vhost_user_serve(conn, stop_fd, &vo) : socket_door_serve(conn, stop_fd, &so);
+	if (err < 0)
+		log_debug("%s: the connection ended: %s", d->path, strerror(-err));
+	_exit(err < 0 ? 1 : 0);
+}
+
+static void connection_take(const struct supervisor *s, const struct door *d, int stop_fd, int stop_write, size_t *serving)
+{
+	AUTO_CLOSE int conn = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC);
+	pid_t pid;
+
+	if (conn < 0)
+		return;
+	if (*serving >= MAX_SERVING) {
+		log_error("%s: more than %d connections: refused", d->path, MAX_SERVING);
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		close(stop_write);
+		door_process(s, d, fd_steal(&conn), stop_fd);
+	}
+	if (pid < 0)
+		log_error("%s: cannot start a door process: %s", d->path, strerror(errno));
+	else
+		(*serving)++;
+}
+
+/* Reaps what has ended; true when `child` was among it. */
+static bool children_reap(int child, int *status, size_t *serving)
+{
+	bool ours = false;
+	int st;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &st, WNOHANG)) > 0) {
+		if (pid == child) {
+			ours = true;
+			if (status)
+				*status = st;
+			continue;
+		}
+		if (*serving)
+			(*serving)--;
+		if (WIFSIGNALED(st))
+			log_error("door process %d was ended by signal %d (%s)", (int)pid, WTERMSIG(st), strsignal(WTERMSIG(st)));
+	}
+	return ours;
+}
+
+static void doors_stop(int signals, int *stop_write, int child, int *status, size_t *serving)
+{
+	struct pollfd p = { .fd = signals, .events = POLLIN };
+	struct signalfd_siginfo info;
+	int left = STOP_MS;
+
+	close(*stop_write);
+	*stop_write = -1;
+	while (*serving && left > 0) {
+		struct timespec a, b;
+
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		if (poll(&p, 1, left) > 0 && read(signals, &info, sizeof info) > 0)
+			children_reap(child, status, serving);
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		left -= (int)((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000) + 1;
+	}
+}
+
+int supervisor_run(struct supervisor *s, int child, int *status)
+{
+	struct pollfd p[MAX_DOORS + 1];
+	AUTO_CLOSE int signals = -1;
+	AUTO_CLOSE int stop_read = -1;
+	AUTO_CLOSE int stop_write = -1;
+	size_t serving = 0;
+	bool stop = false;
+	sigset_t set;
+	int pipes[2];
+
+	if (s->n_doors > MAX_DOORS)
+		return -E2BIG;
+	signals_of(&set);
+	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signals < 0 || pipe2(pipes, O_CLOEXEC) < 0)
+		return -errno;
+	stop_read = pipes[0];
+	stop_write = pipes[1];
+	for (size_t i = 0; i < s->n_doors; i++)
+		p[i] = (struct pollfd){ .fd = s->doors[i].fd, .events = POLLIN };
+	p[s->n_doors] = (struct pollfd){ .fd = signals, .events = POLLIN };
+	while (!stop) {
+		struct signalfd_siginfo info;
+
+		if (poll(p, s->n_doors + 1, -1) < 0 && errno != EINTR)
+			break;
+		for (size_t i = 0; i < s->n_doors; i++) {
+			if (p[i].revents)
+				connection_take(s, &s->doors[i], stop_read, stop_write, &serving);
+		}
+		while (read(signals, &info, sizeof info) == sizeof info) {
+			if (info.ssi_signo != SIGCHLD && child > 0)
+				kill(child, (int)info.ssi_signo); /* its end ends us */
+			else if (info.ssi_signo != SIGCHLD)
+				stop = true;
+		}
+		stop |= children_reap(child, status, &serving);
+	}
+	for (size_t i = 0; i < s->n_doors; i++) {
+		close(s->doors[i].fd);
+		unlink(s->doors[i].path);
+	}
+	doors_stop(signals, &stop_write, child, status, &serving);
+	return 0;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Buffers: memory on the host under a handle. Here, each has a range of address space that nobody can touch, so
+ * that tensor->data is an address within it and a stray access faults cleanly instead of reading something else.
+ *
+ * ggml's buffer functions return nothing: what fails is reported, noted for the next compute, and what should have
+ * been read is filled with zeros, never with what lay there before.
+ */
+#include "guest/guest.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "guest/say.h"
+
+static struct buffer *buffer_context(const struct abi_buffer *b)
+{
+	return b->context;
+}
+
+static void buffer_free(struct abi_buffer *b)
+{
+	struct buffer *own = buffer_context(b);
+	struct call c;
+
+	if (session_alive(&plugin.session)) {
+		call_begin(&c, &plugin.session, APIR_FN_BUFFER_FREE, "free_buffer");
+		call_u64(&c, own->handle);
+		(void)call_run(&c);
+		call_end(&c);
+	}
+	munmap(own->base, own->size);
+	free(own);
+}
+
+static void *buffer_base(struct abi_buffer *b)
+{
+	return buffer_context(b)->base;
+}
+
+static void loss_note(void)
+{
+	session_note_loss(&plugin.session);
+}
+
+/* One piece of at most the data blob's size, on its way there or back. */
+static bool piece_move(enum apir_fn fn, const struct apir_tensor *w, const struct buffer *b, void *to, const void *from,
+		size_t offset, size_t n)
+{
+	struct session *s = &plugin.session;
+	struct call c;
+	bool ok;
+
+	call_begin(&c, s, fn, fn == APIR_FN_BUFFER_SET_TENSOR ? "set_tensor" : "get_tensor");
+	if (from && session_alive(s))
+		memcpy(s->data.ptr, from, n);
+	call_u64(&c, b->handle);
+	call_bytes(&c, w, sizeof *w);
+	call_u32(&c, s->data.res_id);
+	call_u64(&c, offset);
+	call_u64(&c, n);
+	ok = call_run(&c) == 0;
+	if (to && ok)
+		memcpy(to, s->data.ptr, n);
+	call_end(&c);
+	return ok;
+}
+
+static void buffer_set(struct abi_buffer *b, struct abi_tensor *t, const void *data, size_t offset, size_t size)
+{
+	size_t most = plugin.session.data.size;
+	struct apir_tensor w;
+
+	if (!tensor_encode(t, &w)) {
+		loss_note();
+		return;
+	}
+	for (size_t done = 0; done < size;) {
+		size_t n = size - done < most ? size - done : most;
+
+		if (!piece_move(APIR_FN_BUFFER_SET_TENSOR, &w, buffer_context(b), NULL, (const char *)data + done, offset + done, n)) {
+			loss_note();
+			return;
+		}
+		done += n;
+	}
+}
+
+static void buffer_get(struct abi_buffer *b, const struct abi_tensor *t, void *data, size_t offset, size_t size)
+{
+	size_t most = plugin.session.data.size, done = 0;
+	struct apir_tensor w;
+	bool ok = tensor_encode(t, &w);
+
+	while (ok && done < size) {
+		size_t n = size - done < most ? size - done : most;
+
+		ok = piece_move(APIR_FN_BUFFER_GET_TENSOR, &w, buffer_context(b), (char *)data + done, NULL, offset + done, n);
+		if (ok)
+			done += n;
+	}
+	if (!ok) {
+		memset((char *)data + done, 0, size - done);
+		loss_note();
+	}
+}
+
+/* APIR 0.2 has no memset: the bytes travel. */
+static void buffer_memset(struct abi_buffer *b, struct abi_tensor *t, uint8_t value, size_t offset, size_t size)
+{
+	size_t room = size < (size_t)1 << 20 ? size : (size_t)1 << 20;
+	AUTO_FREE char *bytes = malloc(room ? room : 1);
+
+	if (!bytes) {
+		loss_note();
+		return;
+	}
+	memset(bytes, value, room);
+	for (size_t done = 0; done < size; done += room) {
+		size_t n = size - done < room ? size - done : room;
+
+		buffer_set(b, t, bytes, offset + done, n);
+	}
+}
+
+/* Both tensors must be the host's; otherwise ggml copies by get and set. */
+static bool buffer_copy(struct abi_buffer *b, const struct abi_tensor *src, struct abi_tensor *dst)
+{
+	struct apir_tensor ws, wd;
+	bool done = false;
+	struct call c;
+
+	if (!buffer_of(src) || !tensor_encode(src, &ws) || !tensor_encode(dst, &wd) || !session_alive(&plugin.session))
+		return false;
+	call_begin(&c, &plugin.session, APIR_FN_BUFFER_CPY_TENSOR, "cpy_tensor");
+	call_u64(&c, buffer_context(b)->handle);
+	call_bytes(&c, &ws, sizeof ws);
+	call_bytes(&c, &wd, sizeof wd);
+	if (call_run(&c) < 0 || !cursor_read_bool(&c.reply, &done))
+		done = false;
+	call_end(&c);
+	return done;
+}
+
+static void buffer_clear(struct abi_buffer *b, uint8_t value)
+{
+	struct call c;
+
+	call_begin(&c, &plugin.session, APIR_FN_BUFFER_CLEAR, "clear");
+	call_u64(&c, buffer_context(b)->handle);
+	call_u32(&c, value);
+	if (call_run(&c) < 0)
+		loss_note();
+	call_end(&c);
+}
+
+static const struct abi_buffer_i buffer_iface = {
+	.free_buffer = buffer_free,
+	.get_base = buffer_base,
+	.memset_tensor = buffer_memset,
+	.set_tensor = buffer_set,
+	.get_tensor = buffer_get,
+	.cpy_tensor = buffer_copy,
+	.clear = buffer_clear,
+};
+
+const struct buffer *buffer_of(const struct abi_tensor *t)
+{
+	const struct abi_buffer *b = t->view_src ? t->view_src->buffer : t->buffer;
+
+	return b && b->iface.get_base == buffer_base ? buffer_context(b) : NULL;
+}
+
+static uint64_t host_alloc(size_t size)
+{
+	uint64_t handle = 0;
+	struct call c;
+
+	call_begin(&c, &plugin.session, APIR_FN_BUFT_ALLOC_BUFFER, "alloc_buffer");
+	call_u64(&c, plugin.buft_handle);
+	call_u64(&c, size);
+	if (call_run(&c) < 0 || !cursor_read_u64(&c.reply, &handle))
+		handle = 0;
+	call_end(&c);
+	return handle;
+}
+
+struct abi_buffer *buffer_new(size_t size)
+{
+	struct buffer *b = calloc(1, sizeof *b);
+	struct abi_buffer *made;
+
+	if (!b)
+		return NULL;
+	b->size = size ? size : 1;
+	b->base = mmap(NULL, b->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (b->base == MAP_FAILED) {
+		say_error("alloc_buffer: no address space for %zu bytes", size);
+		free(b);
+		return NULL;
+	}
+	b->handle = host_alloc(size);
+	made = b->handle ? plugin.fn.buffer_init(&plugin.buft, buffer_iface, b, size) : NULL;
+	if (!made) {
+		if (session_alive(&plugin.session))
+			say_error("alloc_buffer: the host's device has no %zu bytes", size);
+		munmap(b->base, b->size);
+		free(b);
+	}
+	return made;
+}

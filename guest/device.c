@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Device VirtGPU0. Its type is GPU whatever the host's device is: llama.cpp offloads to GPUs only. What doesn't
+ * change is asked once, when the plugin is loaded; memory is asked every time; supports_op once a signature.
+ */
+#include "guest/guest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *dev_name(struct abi_device *d)
+{
+	(void)d;
+	return plugin.device_name;
+}
+
+static const char *dev_description(struct abi_device *d)
+{
+	(void)d;
+	return plugin.device_description;
+}
+
+static void dev_memory(struct abi_device *d, size_t *free_bytes, size_t *total)
+{
+	uint64_t f = 0, t = 0;
+	struct call c;
+
+	(void)d;
+	if (session_alive(&plugin.session)) {
+		call_begin(&c, &plugin.session, APIR_FN_DEVICE_MEMORY, "get_memory");
+		if (call_run(&c) < 0 || !cursor_read_u64(&c.reply, &f) || !cursor_read_u64(&c.reply, &t))
+			f = t = 0;
+		call_end(&c);
+	}
+	*free_bytes = f;
+	*total = t;
+}
+
+static int32_t dev_type(struct abi_device *d)
+{
+	(void)d;
+	return ABI_DEV_GPU;
+}
+
+static void dev_props(struct abi_device *d, struct abi_props *p)
+{
+	*p = (struct abi_props){
+		.name = plugin.device_name,
+		.description = plugin.device_description,
+		.type = ABI_DEV_GPU,
+	};
+	dev_memory(d, &p->memory_free, &p->memory_total);
+}
+
+static union abi_buft *dev_buffer_type(struct abi_device *d)
+{
+	(void)d;
+	return &plugin.buft;
+}
+
+static bool op_fits(const struct abi_tensor *op)
+{
+	if (op->type < 0 || op->op < 0 || op->op >= ABI_N_OPS || !tensor_fits(op))
+		return false;
+	for (int i = 0; i < ABI_SRCS; i++) {
+		if (op->src[i] && !tensor_fits(op->src[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool dev_supports_op(struct abi_device *d, const struct abi_tensor *op)
+{
+	struct signature sig;
+	bool yes = false;
+	uint64_t answer;
+	struct call c;
+
+	(void)d;
+	if (!op_fits(op))
+		return false;
+	signature_make(&sig, op);
+	if (memo_get(&plugin.supports, &sig, &answer))
+		return answer;
+	if (!session_alive(&plugin.session))
+		return false;
+	call_begin(&c, &plugin.session, APIR_FN_DEVICE_SUPPORTS_OP, "supports_op");
+	tensor_encode_raw(&c, op);
+	if (call_run(&c) == 0 && cursor_read_bool(&c.reply, &yes))
+		memo_put(&plugin.supports, &sig, yes);
+	call_end(&c);
+	return yes;
+}
+
+static bool dev_supports_buft(struct abi_device *d, union abi_buft *buft)
+{
+	(void)d;
+	return buft == &plugin.buft;
+}
+
+static const struct abi_device device_iface = {
+	.get_name = dev_name,
+	.get_description = dev_description,
+	.get_memory = dev_memory,
+	.get_type = dev_type,
+	.get_props = dev_props,
+	.init_backend = stream_new,
+	.get_buffer_type = dev_buffer_type,
+	.supports_op = dev_supports_op,
+	.supports_buft = dev_supports_buft,
+};
+
+/* A question without arguments or about the buffer type; read() takes the answer. */
+static int ask(enum apir_fn fn, const char *name, bool about_buft, bool (*read)(struct cursor *, void *), void *out)
+{
+	struct call c;
+	int err;
+
+	call_begin(&c, &plugin.session, fn, name);
+	if (about_buft)
+		call_u64(&c, plugin.buft_handle);
+	err = call_run(&c);
+	if (!err && !read(&c.reply, out))
+		err = -EPROTO;
+	call_end(&c);
+	return err;
+}
+
+static bool read_u64(struct cursor *c, void *out)
+{
+	return cursor_read_u64(c, out);
+}
+
+/* Into a char[160], cut if it must be. */
+static bool read_text(struct cursor *c, void *out)
+{
+	const char *s;
+
+	if (!cursor_read_string(c, &s))
+		return false;
+	snprintf(out, 160, "%s", s);
+	return true;
+}
+
+int device_setup(char *err, size_t err_size)
+{
+	char description[160] = "";
+	uint64_t max = 0, alignment = 0;
+	int e = ask(APIR_FN_DEVICE_DESCRIPTION, "get_description", false, read_text, description);
+
+	if (!e)
+		e = ask(APIR_FN_DEVICE_BUFFER_TYPE, "get_buffer_type", false, read_u64, &plugin.buft_handle);
+	if (!e)
+		e = ask(APIR_FN_BUFT_ALIGNMENT, "get_alignment", true, read_u64, &alignment);
+	if (!e)
+		e = ask(APIR_FN_BUFT_MAX_SIZE, "get_max_size", true, read_u64, &max);
+	if (!e && (alignment == 0 || (alignment & (alignment - 1)) || max == 0))
+		e = -EPROTO;
+	if (e < 0) {
+		snprintf(err, err_size, "%s: the host does not describe its device (%s): see the host's log",
+				plugin.session.transport->where, strerror(-e));
+		return e;
+	}
+	plugin.alignment = alignment;
+	plugin.max_size = max;
+	snprintf(plugin.device_name, sizeof plugin.device_name, "VirtGPU0");
+	snprintf(plugin.device_description, sizeof plugin.device_description, "ggml-virtgpu: %.140s", description);
+	plugin.device = device_iface;
+	plugin.device.reg = &plugin.reg;
+	memo_init(&plugin.supports);
+	memo_init(&plugin.alloc_sizes);
+	buffer_type_setup();
+	return 0;
+}

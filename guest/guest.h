@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* What the plugin's parts share: one plugin, one device, the ggml that loaded it. */
+#ifndef GUEST_GUEST_H
+#define GUEST_GUEST_H
+
+#include "ggml-abi/symbols.h"
+#include "guest/memo.h"
+#include "guest/session.h"
+#include "proto/idmap.h"
+
+struct plugin {
+	struct abi_symbols fn;
+	enum abi_version api;
+	struct session session;
+	struct abi_reg reg;
+	size_t n_devices;
+	struct abi_device device;
+	char device_name[16];
+	char device_description[160];
+	union abi_buft buft;
+	uint64_t buft_handle; /* the host's name for the device's buffer type */
+	size_t alignment, max_size; /* of buffers, bytes */
+	struct memo supports, alloc_sizes; /* the host's answers, by shape */
+};
+
+extern struct plugin plugin;
+
+/* device.c: asks the host about its device; 0 or -errno and a line. */
+int device_setup(char *err, size_t err_size);
+/* buffer_type.c */
+void buffer_type_setup(void);
+/* stream.c: ggml's init_backend for our device */
+struct abi_backend *stream_new(struct abi_device *dev, const char *params);
+
+/* buffer.c */
+struct buffer {
+	uint64_t handle; /* the host's */
+	char *base;      /* address space reserved here, never accessible */
+	size_t size;
+};
+/* Makes a buffer of the host's, NULL when it has no memory. */
+struct abi_buffer *buffer_new(size_t size);
+/* The tensor's buffer if it is one of ours, following its view; NULL otherwise. */
+const struct buffer *buffer_of(const struct abi_tensor *t);
+
+/* tensor.c: into wire form. False when it can't be: another's buffer, or a stride of 4 GiB and more. */
+bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w);
+/* Whether shape and strides fit the protocol's 32 bits. */
+bool tensor_fits(const struct abi_tensor *t);
+/* Appends the raw structs that supports_op and get_alloc_size take. */
+void tensor_encode_raw(struct call *c, const struct abi_tensor *op);
+
+/* graph.c: computes the graph on the host; ggml's status. */
+int32_t graph_compute(struct abi_graph *graph);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The plugin's entrance. ggml's loader calls ggml_backend_init(); who called tells which ggml it is, and everything
+ * else follows from asking that one. Whatever goes wrong, the program goes on with no device of ours and one line
+ * that says why.
+ */
+#include "guest/guest.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ggml-abi/probe.h"
+#include "guest/say.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define REG_NAME "VirtGPU"
+
+struct plugin plugin;
+
+static const char *reg_name(struct abi_reg *r)
+{
+	(void)r;
+	return REG_NAME;
+}
+
+static size_t reg_device_count(struct abi_reg *r)
+{
+	(void)r;
+	return plugin.n_devices;
+}
+
+static struct abi_device *reg_device(struct abi_reg *r, size_t i)
+{
+	(void)r;
+	return i < plugin.n_devices ? &plugin.device : NULL;
+}
+
+/* Optional functions that programs look up: none yet. */
+static void *reg_proc_address(struct abi_reg *r, const char *name)
+{
+	(void)r;
+	(void)name;
+	return NULL;
+}
+
+/* The library that the address lies in; also found when it was loaded RTLD_LOCAL. NULL: it isn't to be had. */
+static void *library_of(const void *address)
+{
+	Dl_info info;
+	void *handle;
+
+	if (!dladdr(address, &info) || !info.dli_fname)
+		return NULL;
+	handle = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+	/* A program that ggml is linked into statically isn't found by its name. */
+	return handle ? handle : dlopen(NULL, RTLD_LAZY);
+}
+
+/* Another image of this plugin, loaded from another path, has the device. */
+static bool registered_already(void *handle)
+{
+	struct abi_reg *(*by_name)(const char *);
+	void *f = dlsym(handle, "ggml_backend_reg_by_name");
+
+	if (!f)
+		return false;
+	memcpy(&by_name, &f, sizeof f);
+	return by_name(REG_NAME) != NULL;
+}
+
+static bool plugin_setup(const void *caller)
+{
+	void *handle = library_of(caller);
+	const char *missing = "dladdr";
+	char err[384];
+
+	if (!handle || abi_symbols_load(&plugin.fn, handle, &missing) < 0) {
+		say_error("cannot find the ggml that loads this plugin (no %s()): supported: " ABI_SUPPORTED, missing);
+		return false;
+	}
+	say_through(&plugin.fn);
+	if (abi_symbols_check(&plugin.fn, err, sizeof err) < 0 || abi_probe(&plugin.fn, handle, &plugin.api, err, sizeof err) < 0) {
+		say_error("%s: install the ggml-virtgpu that knows it", err);
+		return false;
+	}
+	plugin.reg = (struct abi_reg){
+		.api_version = (int32_t)plugin.api,
+		.get_name = reg_name,
+		.get_device_count = reg_device_count,
+		.get_device = reg_device,
+		.get_proc_address = reg_proc_address,
+	};
+	if (registered_already(handle))
+		return true;
+	if (session_open(&plugin.session, err, sizeof err) < 0) {
+		say_warn("no device: %s", err);
+		return true;
+	}
+	if (device_setup(err, sizeof err) < 0) {
+		session_close(&plugin.session);
+		say_warn("no device: %s", err);
+		return true;
+	}
+	plugin.n_devices = 1;
+	say_info("%s: %s (over %s, plugin API %d)", plugin.session.transport->where, plugin.device_description,
+			plugin.session.transport->ops->name, plugin.api);
+	return true;
+}
+
+EXPORT struct abi_reg *ggml_backend_init(void);
+
+/* NULL only where not even an empty registry can be offered: to a ggml that we don't know. */
+EXPORT struct abi_reg *ggml_backend_init(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static bool done, usable;
+
+	pthread_mutex_lock(&lock);
+	if (!done)
+		usable = plugin_setup(__builtin_return_address(0));
+	done = true;
+	pthread_mutex_unlock(&lock);
+	return usable ? &plugin.reg : NULL;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The conversation with the host: one APIR context, one command at a time.
+ *
+ * A call is encoded, sent and waited for between call_begin() and call_end(), which hold the session's lock; so
+ * threads take turns, and the data blob belongs to the call meanwhile. Every wait ends: with the answer, or within
+ * SESSION_PATIENCE_MS of the host's death. A dead session stays dead: calls fail at once and make no ioctl.
+ */
+#ifndef GUEST_SESSION_H
+#define GUEST_SESSION_H
+
+#include <pthread.h>
+
+#include "guest/transport/transport.h"
+#include "proto/apir_wire.h"
+#include "proto/cursor.h"
+
+#define SESSION_PATIENCE_MS 4000
+
+struct session {
+	pthread_mutex_t lock;
+	struct transport *transport;
+	struct shm reply, data;
+	_Atomic uint32_t *beat; /* the host's heartbeat word; NULL: it has none */
+	_Atomic bool dead;
+	_Atomic bool failed; /* something was lost on the way: the next compute must fail */
+	_Atomic uint32_t complaints;
+};
+
+/* Connects, greets, has the backend library loaded. 0, or -errno and one line in err. */
+int session_open(struct session *s, char *err, size_t err_size);
+void session_close(struct session *s);
+/* Whether calls can still succeed; false in a forked child too. */
+bool session_alive(const struct session *s);
+/* Notes that a void call's work was lost, so that the next compute fails. */
+void session_note_loss(struct session *s);
+/* True, once, when something was lost since the last time. */
+bool session_take_loss(struct session *s);
+
+struct call {
+	struct session *session;
+	struct cursor args;  /* written by the caller */
+	struct cursor reply; /* read by the caller after call_run() */
+	bool broken;         /* an argument didn't fit */
+	const char *name;
+	uint8_t bytes[8192];
+};
+
+/* Starts a FORWARD call; never fails, call_run() tells. */
+void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *name);
+void call_u32(struct call *c, uint32_t v);
+void call_u64(struct call *c, uint64_t v);
+void call_bytes(struct call *c, const void *p, size_t n);
+/* Sends and waits. 0; -EPIPE: the host is gone; -EREMOTEIO: it refused or failed, which was reported. */
+int call_run(struct call *c);
+void call_end(struct call *c);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* A stream (ggml's "backend"): graphs are computed on the host when they are handed in, so nothing is ever pending. */
+#include "guest/guest.h"
+
+static const uint8_t guid[16] = { 0x67, 0x67, 0x6d, 0x6c, 0x2d, 0x76, 0x69, 0x72, 0x74, 0x67, 0x70, 0x75, 0x2d, 0x63, 0x31, 0x01 };
+
+static const char *stream_name(struct abi_backend *b)
+{
+	(void)b;
+	return plugin.device_name;
+}
+
+static void stream_free(struct abi_backend *b)
+{
+	free(b);
+}
+
+static void stream_synchronize(struct abi_backend *b)
+{
+	(void)b;
+}
+
+static int32_t stream_compute(struct abi_backend *b, struct abi_graph *graph)
+{
+	(void)b;
+	return graph_compute(graph);
+}
+
+struct abi_backend *stream_new(struct abi_device *dev, const char *params)
+{
+	struct abi_backend *b = calloc(1, sizeof *b);
+
+	(void)params;
+	if (!b)
+		return NULL;
+	*b = (struct abi_backend){
+		.guid = guid,
+		.iface = {
+			.get_name = stream_name,
+			.free = stream_free,
+			.synchronize = stream_synchronize,
+			.graph_compute = stream_compute,
+		},
+		.device = dev,
+	};
+	return b;
+}

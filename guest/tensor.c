@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Tensors as they travel: the wire's struct in graphs and transfers, raw ggml structs in questions about shapes. */
+#include "guest/guest.h"
+
+#include <string.h>
+
+bool tensor_fits(const struct abi_tensor *t)
+{
+	for (int i = 0; i < ABI_DIMS; i++) {
+		if (t->ne[i] < 0 || t->ne[i] > UINT32_MAX || t->nb[i] > UINT32_MAX)
+			return false;
+	}
+	return true;
+}
+
+bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w)
+{
+	const struct buffer *b = buffer_of(t);
+
+	if (!tensor_fits(t) || (!b && t->data))
+		return false;
+	memset(w, 0, sizeof *w);
+	w->id = (uintptr_t)t;
+	w->type = (uint32_t)t->type;
+	for (int i = 0; i < ABI_DIMS; i++) {
+		w->ne[i] = (uint32_t)t->ne[i];
+		w->nb[i] = (uint32_t)t->nb[i];
+	}
+	w->op = (uint32_t)t->op;
+	memcpy(w->op_params, t->op_params, sizeof w->op_params);
+	w->flags = t->flags;
+	if (b) {
+		w->buffer = b->handle;
+		w->data = (uint64_t)((char *)t->data - b->base);
+	}
+	memcpy(w->name, t->name, sizeof w->name);
+	return true;
+}
+
+static void raw_copy(const struct abi_tensor *t, struct abi_tensor *copy)
+{
+	*copy = *t;
+	copy->buffer = NULL;
+	copy->data = copy->extra = NULL;
+}
+
+/*
+ * The operation, what it views, and its sources up to the first gap, as upstream's host reads them: a non-NULL
+ * pointer says that a struct follows. Sources behind a gap come last, each with its slot, and upstream's host
+ * doesn't see them; it would follow their pointers, so those are cleared.
+ */
+void tensor_encode_raw(struct call *c, const struct abi_tensor *op)
+{
+	struct abi_tensor copy;
+	int gap = 0;
+
+	raw_copy(op, &copy);
+	while (gap < ABI_SRCS && op->src[gap])
+		gap++;
+	for (int i = gap; i < ABI_SRCS; i++)
+		copy.src[i] = NULL;
+	call_bytes(c, &copy, sizeof copy);
+	if (op->view_src) {
+		raw_copy(op->view_src, &copy);
+		call_bytes(c, &copy, sizeof copy);
+	}
+	for (int i = 0; i < ABI_SRCS; i++) {
+		if (!op->src[i])
+			continue;
+		if (i > gap)
+			call_u32(c, (uint32_t)i);
+		raw_copy(op->src[i], &copy);
+		call_bytes(c, &copy, sizeof copy);
+	}
+}

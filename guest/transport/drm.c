@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The transport of a virtual machine: a virtio-gpu render node.
+ *
+ * Opening tries the render nodes in turn and keeps the failure that came furthest, since that is the one to
+ * tell about. Blobs are host memory that the kernel maps through the device's host-visible window. Commands
+ * go out on ring 0, each with a fence whose descriptor wakes the waiter. A fence can come late (hosts that
+ * poll for finished work) or before the word that it answers for is visible here, so waiting looks at the
+ * word in growing steps, and a fence without the word is given GRACE_MS before the host counts as gone.
+ */
+#include "guest/transport/transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "guest/transport/capset.h"
+#include "guest/transport/deadline.h"
+#include "guest/transport/virtgpu_uapi.h"
+#include "proto/apir_wire.h"
+#include "proto/util.h"
+
+#define NODES_MAX     64
+#define WAIT_SLICE_MS 50
+#define GRACE_MS      50
+#define GRACE_STEP_NS 100000L
+
+struct drm_transport {
+	struct transport base;
+	int fd;
+	int fence_fd; /* of the last submission; -1: none yet */
+	pid_t owner;  /* a forked child shares the node's handles, and must not close them */
+	uint32_t padded[APIR_CMD_MAX / 4];
+};
+
+static struct drm_transport *drm_of(struct transport *t)
+{
+	return (struct drm_transport *)t;
+}
+
+static int node_ioctl(int fd, unsigned long request, void *arg)
+{
+	return drmIoctl(fd, request, arg) < 0 ? -errno : 0;
+}
+
+static void gem_close(int fd, uint32_t handle)
+{
+	struct drm_gem_close c = { .handle = handle };
+
+	node_ioctl(fd, DRM_IOCTL_GEM_CLOSE, &c);
+}
+
+/* The host's refusal of a blob shows only when the blob is mapped, as EINVAL; a full window as ENOSPC. */
+static int blob_error(int err)
+{
+	return err == -EINVAL || err == -ENOSPC ? -ENOMEM : err;
+}
+
+static int blob_map(struct drm_transport *d, uint32_t handle, size_t size, void **ptr)
+{
+	struct virtgpu_map m = { .handle = handle };
+	int err = node_ioctl(d->fd, VIRTGPU_IOCTL_MAP, &m);
+
+	if (err)
+		return err;
+	*ptr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, d->fd, (off_t)m.offset);
+	return *ptr == MAP_FAILED ? -errno : 0;
+}
+
+static int drm_blob_create(struct transport *t, size_t size, struct shm *out)
+{
+	struct drm_transport *d = drm_of(t);
+	struct virtgpu_create_blob b = {
+		.mem = VIRTGPU_MEM_HOST3D,
+		.flags = VIRTGPU_BLOB_MAPPABLE,
+		.size = round_up(size, APIR_BLOB_GRANULE),
+	};
+	void *ptr = NULL;
+	int err;
+
+	if (!b.size)
+		return -EINVAL;
+	err = node_ioctl(d->fd, VIRTGPU_IOCTL_CREATE_BLOB, &b);
+	if (err)
+		return blob_error(err);
+	err = blob_map(d, b.handle, b.size, &ptr);
+	if (err) {
+		gem_close(d->fd, b.handle);
+		return blob_error(err);
+	}
+	*out = (struct shm){ .res_id = b.res_id, .handle = b.handle, .ptr = ptr, .size = b.size };
+	return 0;
+}
+
+static void drm_blob_destroy(struct transport *t, struct shm *shm)
+{
+	struct drm_transport *d = drm_of(t);
+
+	if (shm->ptr)
+		munmap(shm->ptr, shm->size);
+	if (shm->handle && d->owner == getpid())
+		gem_close(d->fd, shm->handle);
+	*shm = (struct shm){ 0 };
+}
+
+static int drm_submit(struct transport *t, const void *cmd, size_t size)
+{
+	struct drm_transport *d = drm_of(t);
+	struct virtgpu_execbuffer e = {
+		.flags = VIRTGPU_EXEC_RING_IDX | VIRTGPU_EXEC_FENCE_FD_OUT,
+		.size = (uint32_t)round_up(size, 4),
+		.command = (uintptr_t)cmd,
+		.fence_fd = -1,
+	};
+	int err;
+
+	if (!size || size > sizeof d->padded)
+		return -E2BIG;
+	if (e.size != size) { /* hosts count in words */
+		d->padded[e.size / 4 - 1] = 0;
+		memcpy(d->padded, cmd, size);
+		e.command = (uintptr_t)d->padded;
+	}
+	err = node_ioctl(d->fd, VIRTGPU_IOCTL_EXECBUFFER, &e);
+	if (err)
+		return err;
+	if (d->fence_fd >= 0)
+		close(d->fence_fd);
+	d->fence_fd = e.fence_fd;
+	return 0;
+}
+
+/* Pairs with the host's release store of the word, behind the reply's bytes. */
+static bool word_set(const _Atomic uint32_t *word)
+{
+	return atomic_load_explicit(word, memory_order_acquire);
+}
+
+/* The fence is done: the word is on its way, or will never come. */
+static int grace_wait(const _Atomic uint32_t *word, int64_t deadline)
+{
+	const struct timespec step = { .tv_nsec = GRACE_STEP_NS };
+	int64_t grace = deadline_after(GRACE_MS);
+
+	atomic_thread_fence(memory_order_acquire);
+	while (!word_set(word)) {
+		int64_t now = deadline_now();
+
+		if (now >= grace)
+			return word_set(word) ? 1 : -EPIPE;
+		if (now >= deadline)
+			return word_set(word);
+		nanosleep(&step, NULL);
+	}
+	return 1;
+}
+
+static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeout_ms)
+{
+	struct drm_transport *d = drm_of(t);
+	int64_t deadline = deadline_after(timeout_ms);
+	int slice = 1;
+
+	while (!word_set(word)) {
+		struct pollfd p = { .fd = d->fence_fd, .events = POLLIN };
+		int left = deadline_left(deadline, slice);
+
+		if (!left)
+			return word_set(word);
+		if (d->fence_fd < 0 || poll(&p, 1, left) > 0)
+			return grace_wait(word, deadline);
+		slice = slice * 2 < WAIT_SLICE_MS ? slice * 2 : WAIT_SLICE_MS;
+	}
+	return 1;
+}
+
+static void drm_close(struct transport *t)
+{
+	struct drm_transport *d = drm_of(t);
+
+	if (d->fence_fd >= 0)
+		close(d->fence_fd);
+	if (d->fd >= 0)
+		close(d->fd);
+	free(d);
+}
+
+static const struct transport_ops drm_ops = {
+	.name = "virtio-gpu",
+	.blob_create = drm_blob_create,
+	.blob_destroy = drm_blob_destroy,
+	.submit = drm_submit,
+	.wait = drm_wait,
+	.close = drm_close,
+};
+
+/* How far a node came; the furthest failure is told. */
+enum stage { STAGE_NONE, STAGE_OPEN, STAGE_FEATURES, STAGE_CAPSET, STAGE_CONTEXT };
+
+struct opening {
+	int use_apir_capset;
+	enum stage failed;
+	int error;
+	char *err;
+	size_t err_size;
+};
+
+PRINTF_LIKE(4, 5) static int fail(struct opening *o, enum stage stage, int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (o->failed && stage <= o->failed)
+		return error;
+	o->failed = stage;
+	o->error = error;
+	va_start(ap, fmt);
+	vsnprintf(o->err, o->err_size, fmt, ap);
+	va_end(ap);
+	return error;
+}
+
+static bool node_is_virtio_gpu(int fd)
+{
+	drmVersion *v = drmGetVersion(fd);
+	bool is = v && v->name && !strcmp(v->name, "virtio_gpu");
+
+	drmFreeVersion(v);
+	return is;
+}
+
+/* For a node that can't be opened: false where sysfs knows that another driver has it. */
+static bool node_may_be_virtio_gpu(const char *node)
+{
+	const char *slash = strrchr(node, '/');
+	char link[128], driver[256];
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/sys/class/drm/%s/device/driver", slash ? slash + 1 : node);
+	n = readlink(link, driver, sizeof driver - 1);
+	if (n < 0)
+		return true;
+	driver[n] = '\0';
+	slash = strrchr(driver, '/');
+	return strstr(slash ? slash : driver, "virtio");
+}
+
+static bool node_has(int fd, enum virtgpu_param_id id)
+{
+	int value = 0;
+	struct virtgpu_getparam p = { .param = id, .value = (uintptr_t)&value };
+
+	return !node_ioctl(fd, VIRTGPU_IOCTL_GETPARAM, &p) && value;
+}
+
+static int node_check(struct opening *o, const char *node, int fd)
+{
+	if (!node_has(fd, VIRTGPU_HAS_CONTEXT_INIT))
+		return fail(o, STAGE_FEATURES, -ENOTSUP,
+			"%s has no contexts: the guest needs Linux 5.16 or later, and the host a virtio-gpu "
+			"device with "
+			"context_init",
+			node);
+	if (!node_has(fd, VIRTGPU_HAS_BLOBS) || !node_has(fd, VIRTGPU_HAS_HOST_VISIBLE))
+		return fail(o, STAGE_FEATURES, -ENOTSUP,
+			"%s has no host-visible blobs: give the device blob resources and host memory "
+			"(QEMU's "
+			"virtio-gpu-gl: blob=on,hostmem=8G)",
+			node);
+	return 0;
+}
+
+static int offers_capset(void *user, uint32_t id)
+{
+	union {
+		struct apir_capset apir;
+		uint8_t bytes[APIR_CAPSET_VENUS_SIZE];
+	} data = { .bytes = { 0 } };
+	struct virtgpu_get_caps c = { .id = id, .addr = (uintptr_t)&data, .size = sizeof data };
+
+	return node_ioctl(*(int *)user, VIRTGPU_IOCTL_GET_CAPS, &c) ? CAPSET_NONE
+								    : capset_judge(id, &data.apir);
+}
+
+static int context_init(int fd, uint32_t capset_id)
+{
+	const struct virtgpu_context_param params[] = {
+		{ VIRTGPU_CONTEXT_CAPSET, capset_id },
+		{ VIRTGPU_CONTEXT_RINGS, 1 },
+		{ VIRTGPU_CONTEXT_POLL_MASK, 0 },
+	};
+	struct virtgpu_context_init c = { .count = ARRAY_SIZE(params), .params = (uintptr_t)params };
+
+	return node_ioctl(fd, VIRTGPU_IOCTL_CONTEXT_INIT, &c);
+}
+
+/* Opens a node and makes the context on it; returns the descriptor, or -errno with the opening's message set.
+ */
+static int node_open(struct opening *o, const char *node, uint32_t *capset_id)
+{
+	AUTO_CLOSE int fd = open(node, O_RDWR | O_CLOEXEC);
+	int err;
+
+	if (fd < 0) {
+		err = -errno;
+		if (!node_may_be_virtio_gpu(node))
+			return err;
+		if (err == -EACCES || err == -EPERM)
+			return fail(o, STAGE_OPEN, err,
+				"cannot open %s (%s): add the user to the group 'render' that owns it, or "
+				"allow the "
+				"device to the container",
+				node, strerror(-err));
+		return fail(o, STAGE_OPEN, err, "cannot open %s: %s", node, strerror(-err));
+	}
+	if (!node_is_virtio_gpu(fd))
+		return -ENODEV;
+	err = node_check(o, node, fd);
+	if (err)
+		return err;
+	*capset_id = transport_choose_capset(o->use_apir_capset, offers_capset, &fd);
+	if (!*capset_id && o->use_apir_capset)
+		return fail(o, STAGE_CAPSET, -ENOTSUP,
+			"%s doesn't offer the APIR capset (%u), which GGML_REMOTING_USE_APIR_CAPSET asks "
+			"for: unset "
+			"it, or run a host with APIR",
+			node, APIR_CAPSET_APIR);
+	if (!*capset_id)
+		return fail(o, STAGE_CAPSET, -ENOTSUP,
+			"%s offers neither the APIR (%u) nor the Venus (%u) capset: run a host with APIR "
+			"(`ggml-virtgpu serve`), or a device with venus=on",
+			node, APIR_CAPSET_APIR, APIR_CAPSET_VENUS);
+	err = context_init(fd, *capset_id);
+	if (err)
+		return fail(o, STAGE_CONTEXT, err,
+			"%s: cannot make a context of capset %u: %s: see the host's log", node, *capset_id,
+			strerror(-err));
+	return fd_steal(&fd);
+}
+
+static int transport_make(struct transport **out, int fd, const char *node, uint32_t capset_id)
+{
+	struct drm_transport *d = calloc(1, sizeof *d);
+
+	if (!d) {
+		close(fd);
+		return -ENOMEM;
+	}
+	d->base.ops = &drm_ops;
+	d->base.capset_id = capset_id;
+	snprintf(d->base.where, sizeof d->base.where, "%s", node);
+	d->fd = fd;
+	d->fence_fd = -1;
+	d->owner = getpid();
+	*out = &d->base;
+	return 0;
+}
+
+static int devices_try(struct opening *o, drmDevice **devices, int count, struct transport **out)
+{
+	for (int i = 0; i < count; i++) {
+		const char *node = devices[i]->nodes[DRM_NODE_RENDER];
+		uint32_t capset_id = 0;
+		int fd;
+
+		if (!(devices[i]->available_nodes & 1 << DRM_NODE_RENDER))
+			continue;
+		fd = node_open(o, node, &capset_id);
+		if (fd < 0)
+			continue;
+		if (transport_make(out, fd, node, capset_id) < 0)
+			return fail(o, STAGE_CONTEXT, -ENOMEM, "%s: out of memory", node);
+		return 0;
+	}
+	if (!o->failed)
+		return fail(o, STAGE_NONE, -ENODEV,
+			"no virtio-gpu render node in /dev/dri: give the virtual machine a virtio-gpu "
+			"device, or set "
+			"GGML_VIRTGPU_SOCKET");
+	return o->error;
+}
+
+int transport_drm_open(struct transport **out, int use_apir_capset, char *err, size_t err_size)
+{
+	struct opening o = { .use_apir_capset = use_apir_capset, .err = err, .err_size = err_size };
+	drmDevice *devices[NODES_MAX] = { NULL };
+	int count = drmGetDevices2(0, devices, NODES_MAX), r;
+
+	if (count > NODES_MAX)
+		count = NODES_MAX;
+	r = devices_try(&o, devices, count, out);
+	if (count > 0)
+		drmFreeDevices(devices, count);
+	return r;
+}

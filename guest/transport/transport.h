@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How the plugin reaches the host: one transport is one connection with one APIR context on it.
+ *
+ * Two kinds: a virtio-gpu render node (drm.c) and a socket that speaks virglrenderer's vtest protocol
+ * (socket.c). Functions return 0 or -errno. A transport is used under its session's lock: one thread at a time.
+ */
+#ifndef GUEST_TRANSPORT_TRANSPORT_H
+#define GUEST_TRANSPORT_TRANSPORT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct transport;
+
+/* Memory shared with the host: a blob, mapped. */
+struct shm {
+	uint32_t res_id; /* the host's name for it */
+	uint32_t handle; /* the transport's own (GEM handle) */
+	void *ptr;
+	size_t size; /* bytes, as mapped */
+};
+
+struct transport_ops {
+	const char *name; /* "virtio-gpu", "socket" */
+	/* Makes a mappable host blob of at least `size` bytes, attached to our context, zeroed. */
+	int (*blob_create)(struct transport *t, size_t size, struct shm *out);
+	void (*blob_destroy)(struct transport *t, struct shm *shm);
+	/* Sends one command; the host answers in shared memory. The command's bytes are copied. */
+	int (*submit)(struct transport *t, const void *cmd, size_t size);
+	/*
+	 * Blocks until *word != 0 (returns 1), timeout_ms passed (returns 0), or the host is known to be gone
+	 * (-EPIPE): the submission's fence signalled, or the peer hung up, with the word still 0. Returns 1
+	 * whenever the word is set on return, whatever else happened.
+	 */
+	int (*wait)(struct transport *t, const _Atomic uint32_t *word, int timeout_ms);
+	/* Frees t and all that it holds; blobs must have been destroyed. In a forked child only descriptors are closed. */
+	void (*close)(struct transport *t);
+};
+
+struct transport {
+	const struct transport_ops *ops;
+	uint32_t capset_id; /* APIR_CAPSET_APIR or APIR_CAPSET_VENUS */
+	char where[128];    /* for messages: "/dev/dri/renderD128", "/run/x.sock" */
+};
+
+/*
+ * Both connect, choose the capset and make the context. Capset rule: where use_apir_capset (the variable
+ * GGML_REMOTING_USE_APIR_CAPSET is set) APIR's (10) is required; else Venus' (4), and where that isn't offered
+ * but APIR's is, APIR's. On failure they return -errno and write one line (no newline, no prefix) to err that
+ * names what was tried and the cure. *out is owned by the caller, ops->close() frees it.
+ */
+int transport_drm_open(struct transport **out, int use_apir_capset, char *err, size_t err_size);
+int transport_socket_open(struct transport **out, const char *path, int use_apir_capset, char *err, size_t err_size);
+
+/* The capset rule itself. offers(user, id): 1 if the host offers that capset, or another enum capset_offer (capset.h).
+ * Returns the id, or 0: none fits. */
+uint32_t transport_choose_capset(int use_apir_capset, int (*offers)(void *user, uint32_t id), void *user);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* Timed I/O on the socket, and the messages whose replies need more than copying. See vtest.h. */
+#include "guest/transport/vtest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+#include "guest/transport/deadline.h"
+#include "proto/util.h"
+
+#define REPLY_MAX 65536u /* bytes; more is no vtest server */
+
+int vtest_connect(struct vtest *v, const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	const struct timeval limit = { .tv_sec = VTEST_TIMEOUT_MS / 1000 };
+	int flags;
+
+	*v = (struct vtest){ .fd = -1 };
+	if (strlen(path) >= sizeof addr.sun_path)
+		return -ENAMETOOLONG;
+	memcpy(addr.sun_path, path, strlen(path));
+	v->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (v->fd < 0)
+		return -errno;
+	/* connect() waits when the server's backlog is full, as long as sending may; EAGAIN ends that. */
+	if (setsockopt(v->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0)
+		return -errno;
+	if (connect(v->fd, (const struct sockaddr *)&addr, sizeof addr) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	flags = fcntl(v->fd, F_GETFL);
+	return flags < 0 || fcntl(v->fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+void vtest_close(struct vtest *v)
+{
+	if (v->fd >= 0)
+		close(v->fd);
+	*v = (struct vtest){ .fd = -1, .broken = true };
+}
+
+bool vtest_hung_up(struct vtest *v)
+{
+	struct pollfd p = { .fd = v->fd, .events = POLLRDHUP };
+
+	if (!v->broken && poll(&p, 1, 0) > 0)
+		v->broken = true;
+	return v->broken;
+}
+
+/* Keeps the error, or makes it the one that callers know a gone peer by. */
+static int broke(struct vtest *v, int err)
+{
+	v->broken = true;
+	return err == -ECONNRESET || err == -ENOTCONN ? -EPIPE : err;
+}
+
+static int wait_for(struct vtest *v, short events, int64_t deadline)
+{
+	struct pollfd p = { .fd = v->fd, .events = events };
+	int left, n;
+
+	do {
+		left = deadline_left(deadline, VTEST_TIMEOUT_MS);
+		n = poll(&p, 1, left);
+	} while (n < 0 && errno == EINTR);
+	return n > 0 ? 0 : n < 0 ? -errno : -ETIMEDOUT;
+}
+
+int vtest_send_raw(struct vtest *v, const void *msg, size_t size)
+{
+	int64_t deadline = deadline_after(VTEST_TIMEOUT_MS);
+	const uint8_t *at = msg;
+
+	if (v->broken)
+		return -EPIPE;
+	while (size) {
+		ssize_t n = send(v->fd, at, size, MSG_NOSIGNAL);
+		int err;
+
+		if (n >= 0) {
+			at += n;
+			size -= (size_t)n;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		err = errno == EAGAIN ? wait_for(v, POLLOUT, deadline) : -errno;
+		if (err < 0)
+			return broke(v, err);
+	}
+	return 0;
+}
+
+int vtest_send(struct vtest *v, uint32_t command, const void *data, size_t size)
+{
+	struct {
+		struct vtest_header h;
+		uint8_t data[256];
+	} msg = { .h.command = command };
+
+	if (size > sizeof msg.data)
+		return -E2BIG;
+	msg.h.length = (uint32_t)(command == VTEST_CREATE_RENDERER ? size : size / 4);
+	if (size)
+		memcpy(msg.data, data, size);
+	return vtest_send_raw(v, &msg, sizeof msg.h + size);
+}
+
+/* Reads exactly `size` bytes; the control data, if any, comes with the first of them. */
+static int receive_all(struct vtest *v, void *data, size_t size, struct msghdr *msg)
+{
+	int64_t deadline = deadline_after(VTEST_TIMEOUT_MS);
+	struct iovec iov = { .iov_base = data, .iov_len = size };
+
+	if (v->broken)
+		return -EPIPE;
+	msg->msg_iov = &iov;
+	msg->msg_iovlen = 1;
+	while (iov.iov_len) {
+		ssize_t n = recvmsg(v->fd, msg, MSG_CMSG_CLOEXEC);
+		int err;
+
+		if (n > 0) {
+			iov.iov_base = (uint8_t *)iov.iov_base + n;
+			iov.iov_len -= (size_t)n;
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		err = !n ? -EPIPE : errno == EAGAIN ? wait_for(v, POLLIN, deadline) : -errno;
+		if (err < 0)
+			return broke(v, err);
+	}
+	return 0;
+}
+
+static int receive_bytes(struct vtest *v, void *data, size_t size)
+{
+	struct msghdr msg = { 0 };
+
+	return receive_all(v, data, size, &msg);
+}
+
+static int receive_skip(struct vtest *v, size_t size)
+{
+	uint8_t scrap[256];
+	int err = 0;
+
+	while (size && !err) {
+		size_t n = size < sizeof scrap ? size : sizeof scrap;
+
+		err = receive_bytes(v, scrap, n);
+		size -= n;
+	}
+	return err;
+}
+
+int vtest_receive(struct vtest *v, uint32_t command, void *data, size_t min, size_t max)
+{
+	struct vtest_header h;
+	size_t size, keep;
+	int err = receive_bytes(v, &h, sizeof h);
+
+	if (err < 0)
+		return err;
+	size = (size_t)h.length * 4;
+	if (h.command != command || size < min || size > REPLY_MAX)
+		return broke(v, -EPROTO);
+	keep = size < max ? size : max;
+	err = receive_bytes(v, data, keep);
+	if (!err)
+		err = receive_skip(v, size - keep);
+	return err < 0 ? err : (int)keep;
+}
+
+int vtest_receive_fd(struct vtest *v)
+{
+	union {
+		struct cmsghdr hdr;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	/* CMSG_LEN, not CMSG_SPACE: the padding behind one descriptor would hold a second */
+	struct msghdr msg = { .msg_control = control.space, .msg_controllen = CMSG_LEN(sizeof(int)) };
+	const struct cmsghdr *c;
+	uint8_t byte;
+	int fd, err;
+
+	err = receive_all(v, &byte, 1, &msg);
+	if (err < 0)
+		return err;
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+		c->cmsg_len != CMSG_LEN(sizeof(int)))
+		return -ENOENT;
+	memcpy(&fd, CMSG_DATA(c), sizeof fd);
+	return fd;
+}
+
+static int busy_wait_receive(struct vtest *v)
+{
+	uint32_t busy;
+	int err = vtest_receive(v, VTEST_RESOURCE_BUSY_WAIT, &busy, sizeof busy, sizeof busy);
+
+	return err < 0 ? err : 0;
+}
+
+int vtest_ping(struct vtest *v)
+{
+	const uint32_t busy_wait[2] = { 0, 0 };
+	int err = vtest_send(v, VTEST_RESOURCE_BUSY_WAIT, busy_wait, sizeof busy_wait);
+
+	return err < 0 ? err : busy_wait_receive(v);
+}
+
+/*
+ * Servers from before versions ignore the ping, so something that every server answers is sent behind it:
+ * whose answer comes first tells.
+ */
+int vtest_negotiate(struct vtest *v, uint32_t *version)
+{
+	const uint32_t busy_wait[2] = { 0, 0 }, ours = VTEST_VERSION;
+	struct vtest_header h;
+	int err;
+
+	*version = 0;
+	err = vtest_send(v, VTEST_PING_PROTOCOL_VERSION, NULL, 0);
+	if (!err)
+		err = vtest_send(v, VTEST_RESOURCE_BUSY_WAIT, busy_wait, sizeof busy_wait);
+	if (!err)
+		err = receive_bytes(v, &h, sizeof h);
+	if (err < 0)
+		return err;
+	if (h.command == VTEST_RESOURCE_BUSY_WAIT && h.length == 1)
+		return receive_skip(v, sizeof(uint32_t));
+	if (h.command != VTEST_PING_PROTOCOL_VERSION || h.length)
+		return broke(v, -EPROTO);
+	err = busy_wait_receive(v);
+	if (!err)
+		err = vtest_send(v, VTEST_PROTOCOL_VERSION, &ours, sizeof ours);
+	if (!err)
+		err = vtest_receive(v, VTEST_PROTOCOL_VERSION, version, sizeof *version, sizeof *version);
+	return err < 0 ? err : 0;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * APIR 0.2 as it travels: the numbers and structures that llama.cpp's ggml-virtgpu and its hypervisor side
+ * agree on, and our own extensions, which an older peer ignores or answers with "invalid index".
+ *
+ * A command is one EXECBUFFER payload (at most APIR_CMD_MAX bytes here; upstream's guest never sends more):
+ *     int32 type, int32 flags, uint32 reply resource, arguments
+ * With the Venus capset the guest adds APIR_VENUS_TYPE_BASE to `type`. The reply lies in the reply blob: an
+ * atomic uint32 that the guest zeroes before it submits and in which the host stores 1 + code when the bytes
+ * that follow it are complete.
+ */
+#ifndef PROTO_APIR_WIRE_H
+#define PROTO_APIR_WIRE_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define APIR_PROTOCOL_MAJOR 0u
+#define APIR_PROTOCOL_MINOR 2u
+
+/* virtio-gpu capability sets */
+#define APIR_CAPSET_APIR  10u
+#define APIR_CAPSET_VENUS 4u
+
+struct apir_capset {
+	uint32_t version;                 /* 1 */
+	uint32_t supports_blob_resources; /* 1 */
+	uint32_t reserved[4];
+};
+static_assert(sizeof(struct apir_capset) == 24, "wire");
+#define APIR_CAPSET_VENUS_SIZE 160u /* what guests expect of capset 4; APIR's data, then zeros */
+
+/* commands */
+enum apir_type {
+	APIR_HANDSHAKE = 0,   /* uint32 guest major, minor [, struct apir_greeting] -> uint32 host major, minor [, uint32 APIR_GREETING_MAGIC] */
+	APIR_LOADLIBRARY = 1, /* nothing -> nothing; the code tells */
+	APIR_FORWARD = 2,     /* flags = enum apir_fn; arguments and reply are the function's */
+	APIR_TYPE_COUNT
+};
+#define APIR_VENUS_TYPE_BASE   331
+#define APIR_HANDSHAKE_MAGIC   0xab1eu
+#define APIR_CMD_HEADER_SIZE   12u
+#define APIR_CMD_MAX           0x10000u
+#define APIR_REPLY_BLOB_SIZE   0x4000u
+#define APIR_DATA_BLOB_SIZE    0x1830000u
+#define APIR_BLOB_GRANULE      0x4000u
+
+/*
+ * Ours: appended to the handshake's arguments. The worker keeps the word at `offset` of the blob `res_id`
+ * changing at least every APIR_HEARTBEAT_MS while it lives, from then on; a host that understood says so with
+ * APIR_GREETING_MAGIC behind its version.
+ */
+#define APIR_GREETING_MAGIC 0x54524248u /* "HBRT" */
+#define APIR_HEARTBEAT_MS   200
+struct apir_greeting {
+	uint32_t magic;
+	uint32_t res_id;
+	uint32_t offset; /* bytes, multiple of 4 */
+};
+static_assert(sizeof(struct apir_greeting) == 12, "wire");
+
+/* LOADLIBRARY's codes; APIR_LOAD_INIT + n: the backend library's own initialise code n */
+enum apir_load_code {
+	APIR_LOAD_OK = 0,
+	APIR_LOAD_HYPERCALL = 1,
+	APIR_LOAD_ALREADY = 2,
+	APIR_LOAD_ENV_MISSING = 3,
+	APIR_LOAD_CANNOT_OPEN = 4,
+	APIR_LOAD_SYMBOL_MISSING = 5,
+	APIR_LOAD_INIT = 6,
+};
+
+/* What apir_backend_initialize() adds to APIR_LOAD_INIT when the GGML library was opened but is of no use. */
+enum apir_init_code {
+	APIR_INIT_OK = 0,
+	APIR_INIT_NO_REG = 1,      /* the registration function returned NULL */
+	APIR_INIT_NO_DEVICE = 2,   /* the library offers no device */
+	APIR_INIT_NO_BACKEND = 3,  /* the device could not be initialised */
+	APIR_INIT_BAD_ABI = 4,     /* a ggml that we don't know */
+	APIR_INIT_NO_MEMORY = 5,
+};
+
+/* FORWARD's codes; APIR_FORWARD_BASE + n: the function's own code n */
+enum apir_forward_code {
+	APIR_FORWARD_OK = 0,
+	APIR_FORWARD_NO_DISPATCH = 1,
+	APIR_FORWARD_TIMEOUT = 2,
+	APIR_FORWARD_NO_SYNC = 3,
+	APIR_FORWARD_BASE = 4,
+};
+
+/* The dispatcher's codes. Upstream's functions answer 0 or 1; APIR_FN_INVALID is upstream's for an index of no function. */
+enum apir_fn_code {
+	APIR_FN_OK = 0,
+	APIR_FN_FAILED = 1,    /* it was understood and could not be done */
+	APIR_FN_REFUSED = 2,   /* malformed, or a handle or range that isn't the context's */
+	APIR_FN_INVALID = 6,
+};
+
+enum apir_fn {
+	APIR_FN_DEVICE_COUNT_OLD = 0,   /* -> int32 */
+	APIR_FN_DEVICE_COUNT = 1,       /* -> int32 */
+	APIR_FN_DEVICE_NAME = 2,        /* -> string */
+	APIR_FN_DEVICE_DESCRIPTION = 3, /* -> string */
+	APIR_FN_DEVICE_TYPE = 4,        /* -> uint32 */
+	APIR_FN_DEVICE_MEMORY = 5,      /* -> size free, size total */
+	APIR_FN_DEVICE_SUPPORTS_OP = 6, /* raw ggml_tensor structs -> bool */
+	APIR_FN_DEVICE_BUFFER_TYPE = 7, /* -> handle */
+	APIR_FN_DEVICE_PROPS = 8,       /* -> bool async, host_buffer, buffer_from_host_ptr, events, mmap_support */
+	APIR_FN_DEVICE_BUFFER_FROM_PTR = 9, /* uint32 res, size, size max_tensor -> buffer handle, buffer type handle */
+	APIR_FN_BUFT_NAME = 10,         /* handle -> string */
+	APIR_FN_BUFT_ALIGNMENT = 11,    /* handle -> size */
+	APIR_FN_BUFT_MAX_SIZE = 12,     /* handle -> size */
+	APIR_FN_BUFT_IS_HOST = 13,      /* handle -> bool, always false */
+	APIR_FN_BUFT_ALLOC_BUFFER = 14, /* handle, size -> buffer handle, 0: out of memory */
+	APIR_FN_BUFT_ALLOC_SIZE = 15,   /* handle, raw ggml_tensor structs -> size */
+	APIR_FN_BUFFER_BASE = 16,       /* buffer -> uint64 */
+	APIR_FN_BUFFER_SET_TENSOR = 17, /* buffer, tensor, uint32 res, size offset, size n */
+	APIR_FN_BUFFER_GET_TENSOR = 18, /* buffer, tensor, uint32 res, size offset, size n */
+	APIR_FN_BUFFER_CPY_TENSOR = 19, /* buffer, tensor src, tensor dst -> bool */
+	APIR_FN_BUFFER_CLEAR = 20,      /* buffer, uint8 */
+	APIR_FN_BUFFER_FREE = 21,       /* buffer */
+	APIR_FN_GRAPH_COMPUTE = 22,     /* uint32 res, size n -> int32 ggml_status */
+	APIR_FN_COUNT
+};
+
+/* A tensor within set_tensor, get_tensor, cpy_tensor and a graph: C layout, natural alignment. */
+struct apir_tensor {
+	uint64_t id; /* the guest's own name for it, unique within a graph */
+	uint32_t type;
+	uint32_t pad0;
+	uint64_t buffer; /* handle, 0: none */
+	uint32_t ne[4];  /* elements */
+	uint32_t nb[4];  /* bytes; strides of 4 GiB and more don't fit */
+	uint32_t op;
+	int32_t op_params[16];
+	int32_t flags;
+	uint64_t src[10]; /* ids, 0: none */
+	uint64_t view_src;
+	uint64_t view_offs; /* bytes */
+	uint64_t data;      /* offset from the buffer's base, bytes */
+	char name[64];
+	uint32_t use_count; /* upstream: padding, undefined. Ours, once hello agreed on it: the guest graph's count */
+	uint32_t pad1;
+};
+static_assert(sizeof(struct apir_tensor) == 304, "wire");
+static_assert(offsetof(struct apir_tensor, src) == 128, "wire");
+static_assert(offsetof(struct apir_tensor, data) == 224, "wire");
+static_assert(offsetof(struct apir_tensor, use_count) == 296, "wire");
+
+/* A graph in a blob: uint32 n_nodes, uint64 ids[n_nodes], uint32 n_tensors, struct apir_tensor[n_tensors]; packed. */
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See blobs.h. A plain array: a context has a handful of blobs, and the newest are asked for most.
+ */
+#include "worker/blobs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "proto/util.h"
+
+struct blob {
+	uint32_t res_id;
+	bool pinned;
+	void *ptr;
+	uint64_t size;
+};
+
+static struct blob *blobs;
+static size_t n_blobs, room;
+
+static struct blob *blob_find(uint32_t res_id)
+{
+	for (size_t i = n_blobs; i-- > 0;) {
+		if (blobs[i].res_id == res_id)
+			return &blobs[i];
+	}
+	return NULL;
+}
+
+int blob_add(uint32_t res_id, int taken, uint64_t size)
+{
+	AUTO_CLOSE int fd = taken;
+	struct stat st;
+	void *p;
+
+	if (blob_find(res_id))
+		return -EEXIST;
+	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < size || size == 0)
+		return -EINVAL;
+	if (n_blobs == room) {
+		size_t more = room ? room * 2 : 16;
+		struct blob *b = realloc(blobs, more * sizeof *b);
+
+		if (!b)
+			return -ENOMEM;
+		blobs = b;
+		room = more;
+	}
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	blobs[n_blobs++] = (struct blob){ .res_id = res_id, .ptr = p, .size = size };
+	return 0;
+}
+
+void blob_del(uint32_t res_id)
+{
+	struct blob *b = blob_find(res_id);
+
+	if (!b)
+		return;
+	if (!b->pinned)
+		munmap(b->ptr, b->size);
+	*b = blobs[--n_blobs];
+}
+
+void *blob_ptr(uint32_t res_id, uint64_t *size)
+{
+	const struct blob *b = blob_find(res_id);
+
+	if (!b)
+		return NULL;
+	if (size)
+		*size = b->size;
+	return b->ptr;
+}
+
+void blob_pin(uint32_t res_id)
+{
+	struct blob *b = blob_find(res_id);
+
+	if (b)
+		b->pinned = true;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See command.h. A reply is put together in private memory, copied behind the reply word, and then published by
+ * the word itself; the guest waits for that.
+ */
+#include "worker/command.h"
+
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "apir/log.h"
+#include "backend/apir_backend.h"
+#include "proto/apir_wire.h"
+#include "proto/cursor.h"
+#include "worker/blobs.h"
+#include "worker/heartbeat.h"
+#include "worker/settings.h"
+
+static struct {
+	uint32_t (*initialize)(uint32_t, struct apir_callbacks *);
+	void (*deinit)(uint32_t);
+	uint32_t (*dispatcher)(uint32_t, struct apir_callbacks *, uint32_t, char *, const char *, char *, const char *, char **);
+	bool ready;
+} library;
+
+/* Ours beside the hypervisor's keys: "apir.blob.<res_id>.size", so that the library can check ranges. */
+static const char *callback_config(uint32_t ctx_id, const char *key)
+{
+	static char size_text[24];
+	uint64_t size;
+	uint32_t res_id;
+	int end = 0;
+
+	(void)ctx_id;
+	if (sscanf(key, "apir.blob.%" SCNu32 ".size%n", &res_id, &end) == 1 && end && !key[end]) {
+		if (!blob_ptr(res_id, &size))
+			return NULL;
+		snprintf(size_text, sizeof size_text, "%" PRIu64, size);
+		return size_text;
+	}
+	return settings_get(key);
+}
+
+static void *callback_shmem(uint32_t ctx_id, uint32_t res_id)
+{
+	(void)ctx_id;
+	return blob_ptr(res_id, NULL);
+}
+
+static struct apir_callbacks callbacks = { callback_config, callback_shmem };
+
+static uint32_t handshake(struct cursor *in, struct cursor *out)
+{
+	uint32_t major, minor;
+	struct apir_greeting g;
+	uint64_t size;
+	char *blob;
+
+	if (!cursor_read_u32(in, &major) || !cursor_read_u32(in, &minor))
+		return 0;
+	log_debug("handshake: the guest speaks %" PRIu32 ".%" PRIu32, major, minor);
+	if (!cursor_write_u32(out, APIR_PROTOCOL_MAJOR) || !cursor_write_u32(out, APIR_PROTOCOL_MINOR))
+		return 0;
+	if (!cursor_read(in, &g, sizeof g) || g.magic != APIR_GREETING_MAGIC)
+		return APIR_HANDSHAKE_MAGIC;
+	blob = blob_ptr(g.res_id, &size);
+	if (blob && g.offset % sizeof(uint32_t) == 0 && range_ok(g.offset, sizeof(uint32_t), size)) {
+		blob_pin(g.res_id);
+		heartbeat_beat((_Atomic uint32_t *)(void *)(blob + g.offset));
+		if (!cursor_write_u32(out, APIR_GREETING_MAGIC))
+			return 0;
+	}
+	return APIR_HANDSHAKE_MAGIC;
+}
+
+static bool symbol_load(void *handle, const char *name, void *out, const char *path)
+{
+	void *f = dlsym(handle, name);
+
+	if (!f)
+		log_error("'%s' (VIRGL_APIR_BACKEND_LIBRARY) is no APIR backend library: it has no %s()", path, name);
+	memcpy(out, &f, sizeof f);
+	return f != NULL;
+}
+
+static uint32_t load_library(uint32_t ctx_id)
+{
+	const char *path = settings_get("apir.load_library.path");
+	uint32_t code;
+	void *handle;
+
+	if (library.ready)
+		return APIR_LOAD_ALREADY;
+	if (!path || !*path) {
+		log_error("cannot open the APIR backend library: env var 'VIRGL_APIR_BACKEND_LIBRARY' not defined");
+		return APIR_LOAD_ENV_MISSING;
+	}
+	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!handle) {
+		log_error("cannot open the APIR backend library (VIRGL_APIR_BACKEND_LIBRARY): %s", dlerror());
+		return APIR_LOAD_CANNOT_OPEN;
+	}
+	if (!symbol_load(handle, "apir_backend_initialize", &library.initialize, path) ||
+	    !symbol_load(handle, "apir_backend_deinit", &library.deinit, path) ||
+	    !symbol_load(handle, "apir_backend_dispatcher", &library.dispatcher, path))
+		return APIR_LOAD_SYMBOL_MISSING;
+	code = library.initialize(ctx_id, &callbacks);
+	library.ready = code == APIR_LOAD_INIT;
+	if (!library.ready)
+		log_error("the APIR backend library '%s' refused to start (code %" PRIu32 "); its own log says why", path, code);
+	return library.ready ? APIR_LOAD_OK : APIR_LOAD_INIT + code;
+}
+
+static uint32_t forward(uint32_t ctx_id, uint32_t function, struct cursor *in, struct cursor *out)
+{
+	char *start = (char *)out->data + out->pos, *after = start;
+	uint32_t code;
+
+	if (!library.ready)
+		return APIR_FORWARD_NO_DISPATCH;
+	code = library.dispatcher(ctx_id, &callbacks, function, (char *)in->data + in->pos, (char *)in->data + in->size, start,
+			(char *)out->data + out->size, &after);
+	if (after < start || !cursor_take(out, (size_t)(after - start)))
+		return APIR_FORWARD_NO_SYNC;
+	return code == APIR_FN_OK ? APIR_FORWARD_OK : APIR_FORWARD_BASE + code;
+}
+
+void command_run(uint32_t ctx_id, uint8_t *cmd, size_t size)
+{
+	static uint8_t reply_bytes[APIR_REPLY_BLOB_SIZE];
+	struct cursor in = cursor_over(cmd, size);
+	struct cursor out = cursor_over(reply_bytes, sizeof reply_bytes);
+	_Atomic uint32_t *word;
+	uint64_t reply_size = 0;
+	int32_t type, flags;
+	uint32_t reply_id, code;
+
+	if (!cursor_read_i32(&in, &type) || !cursor_read_i32(&in, &flags) || !cursor_read_u32(&in, &reply_id)) {
+		log_warn("a command of %zu bytes has no header: dropped", size);
+		return;
+	}
+	word = blob_ptr(reply_id, &reply_size);
+	if (!word || reply_size < sizeof *word) {
+		log_warn("a command's reply blob %" PRIu32 " is unknown: dropped", reply_id);
+		return;
+	}
+	if (out.size > reply_size - sizeof *word)
+		out.size = reply_size - sizeof *word;
+	if (type >= APIR_VENUS_TYPE_BASE)
+		type -= APIR_VENUS_TYPE_BASE;
+	switch (type) {
+	case APIR_HANDSHAKE:
+		code = handshake(&in, &out);
+		break;
+	case APIR_LOADLIBRARY:
+		code = load_library(ctx_id);
+		break;
+	case APIR_FORWARD:
+		code = forward(ctx_id, (uint32_t)flags, &in, &out);
+		break;
+	default:
+		log_warn("a command of unknown type %" PRId32 ": refused", type);
+		code = APIR_FORWARD_NO_DISPATCH;
+		break;
+	}
+	memcpy((char *)word + sizeof *word, out.data, out.pos);
+	atomic_store_explicit(word, code + 1, memory_order_release); /* the guest acquires in its transport's wait */
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void command_end(uint32_t ctx_id)
+{
+	if (library.ready)
+		library.deinit(ctx_id);
+	library.ready = false;
+}

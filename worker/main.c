@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ggml-virtgpu-worker: one guest context's process. It is started by a door with its socket on WORKER_FD, holds
+ * that context's blobs and nothing else of the host, loads the backend library and executes commands in order.
+ * It is expendable: when it dies, one context is lost.
+ *
+ * main() reads as what it does: limit, beat, serve until the door hangs up.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "apir/log.h"
+#include "apir/worker_wire.h"
+#include "proto/apir_wire.h"
+#include "worker/blobs.h"
+#include "worker/command.h"
+#include "worker/heartbeat.h"
+#include "worker/settings.h"
+
+static void limit_set(int what, rlim_t most)
+{
+	struct rlimit r;
+
+	if (getrlimit(what, &r) < 0)
+		return;
+	if (r.rlim_max == RLIM_INFINITY || r.rlim_max > most)
+		r.rlim_max = most;
+	if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur > r.rlim_max)
+		r.rlim_cur = r.rlim_max;
+	setrlimit(what, &r);
+}
+
+/* Never on address space: GPU drivers reserve terabytes of it. */
+static void limits_set(void)
+{
+	limit_set(RLIMIT_CORE, 0);
+	limit_set(RLIMIT_NOFILE, 1024);
+	limit_set(RLIMIT_NPROC, 4096);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	umask(077);
+}
+
+/* One message, with at most one descriptor. Its size, 0 at the end, -1 on an error. */
+static ssize_t message_recv(struct worker_msg *m, uint8_t *payload, size_t room, int *fd)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov[2] = { { m, sizeof *m }, { payload, room } };
+	struct msghdr h = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof control.space };
+	const struct cmsghdr *c;
+	ssize_t n;
+
+	*fd = -1;
+	do
+		n = recvmsg(WORKER_FD, &h, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n;
+	c = CMSG_FIRSTHDR(&h);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(c), sizeof *fd);
+	return n < (ssize_t)sizeof *m ? -1 : n;
+}
+
+static void message_serve(uint32_t ctx_id, const struct worker_msg *m, uint8_t *payload, size_t size, int fd)
+{
+	struct worker_msg done = { .type = WORKER_FENCE_DONE, .id = m->id, .value = m->value };
+	int err = 0;
+
+	switch (m->type) {
+	case WORKER_CONFIG:
+		err = settings_add((const char *)payload, size);
+		break;
+	case WORKER_BLOB_ADD:
+		err = fd < 0 ? -EBADF : blob_add(m->id, fd, m->value);
+		fd = -1;
+		break;
+	case WORKER_BLOB_DEL:
+		blob_del(m->id);
+		break;
+	case WORKER_SUBMIT:
+		command_run(ctx_id, payload, size);
+		break;
+	case WORKER_FENCE:
+		if (send(WORKER_FD, &done, sizeof done, MSG_NOSIGNAL) < 0)
+			err = -errno;
+		break;
+	default:
+		err = -EBADMSG;
+		break;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (err)
+		log_warn("message %" PRIu32 " about %" PRIu32 ": %s", m->type, m->id, strerror(-err));
+}
+
+int main(int argc, char **argv)
+{
+	static uint8_t payload[APIR_CMD_MAX];
+	struct worker_msg m;
+	uint32_t ctx_id;
+	ssize_t n;
+	int fd, err, type;
+	socklen_t len = sizeof type;
+
+	if (argc != 2 || getsockopt(WORKER_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
+		fprintf(stderr, "ggml-virtgpu-worker is started by ggml-virtgpu or a hypervisor, not by hand\n");
+		return 2;
+	}
+	ctx_id = (uint32_t)strtoul(argv[1], NULL, 10);
+	apir_log_name("worker %d (context %" PRIu32 ")", (int)getpid(), ctx_id);
+	limits_set();
+	err = heartbeat_start(WORKER_FD);
+	if (err < 0)
+		log_error("cannot start the heartbeat: %s", strerror(-err));
+	while (!err && (n = message_recv(&m, payload, sizeof payload, &fd)) > 0)
+		message_serve(ctx_id, &m, payload, (size_t)n - sizeof m, fd);
+	command_end(ctx_id);
+	return err ? 1 : 0;
+}
