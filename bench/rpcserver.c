@@ -14,11 +14,10 @@
 
 typedef __typeof__(&ggml_backend_rpc_start_server) start_server_fn;
 
-static const char usage_text[] =
-	"usage: rpcserver [--threads N] [--device NAME] ENDPOINT\n"
-	"  ENDPOINT        address and port to listen on, such as 127.0.0.1:50052\n"
-	"  --threads N     threads that compute (1)\n"
-	"  --device NAME   device to serve (the CPU)\n";
+static const char usage_text[] = "usage: rpcserver [--threads N] [--device NAME] ENDPOINT\n"
+				 "  ENDPOINT        address and port to listen on, such as 127.0.0.1:50052\n"
+				 "  --threads N     threads that compute (1)\n"
+				 "  --device NAME   device to serve (the CPU)\n";
 
 static int usage(FILE *to, int status)
 {
@@ -55,7 +54,8 @@ int main(int argc, char **argv)
 			errno = 0;
 			threads = strtoul(optarg, &end, 10);
 			if (errno || *end || !threads || threads > 512) {
-				fprintf(stderr, "rpcserver: --threads %s: want a number from 1 to 512\n", optarg);
+				fprintf(stderr, "rpcserver: --threads %s: want a number from 1 to 512\n",
+					optarg);
 				return 2;
 			}
 			break;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes a model to test and measure with: llama architecture, seeded random weights of any size and type, and a
- * vocabulary of the 256 bytes and made-up words. The same options give the same file.
+ * Writes a model to test and measure with: llama architecture, seeded random weights of any size and type,
+ * and a vocabulary of the 256 bytes and made-up words. The same options give the same file.
  *
- * libggml's gguf API writes the metadata from tensors that have shapes but no data; the weights follow, a block
- * of rows at a time, so that memory use does not grow with the model. Each tensor's weights come from the seed
- * and the tensor's name, not from the order of writing.
+ * libggml's gguf API writes the metadata from tensors that have shapes but no data; the weights follow, a
+ * block of rows at a time, so that memory use does not grow with the model. Each tensor's weights come from
+ * the seed and the tensor's name, not from the order of writing.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -138,8 +138,8 @@ static void shape_check(const struct shape *s)
 	if (s->embd % s->heads)
 		die(2, "--embd %u is not divisible by --heads %u", s->embd, s->heads);
 	if (s->embd / s->heads % 2)
-		die(2, "--embd %u over --heads %u gives heads of odd width %u, which can't be rotated", s->embd,
-			s->heads, s->embd / s->heads);
+		die(2, "--embd %u over --heads %u gives heads of odd width %u, which can't be rotated",
+			s->embd, s->heads, s->embd / s->heads);
 	if (s->heads % s->kv_heads)
 		die(2, "--heads %u is not divisible by --kv-heads %u", s->heads, s->kv_heads);
 	if (s->embd % block)
@@ -147,7 +147,8 @@ static void shape_check(const struct shape *s)
 	if (s->ff % block)
 		die(2, "--ff %u is not divisible by %u, the block of %s", s->ff, block, s->type->name);
 	if (s->vocab < TOKEN_WORDS)
-		die(2, "--vocab %u is too small: 3 special tokens and 256 bytes need %d", s->vocab, TOKEN_WORDS);
+		die(2, "--vocab %u is too small: 3 special tokens and 256 bytes need %d", s->vocab,
+			TOKEN_WORDS);
 }
 
 static void add_vocabulary(struct gguf_context *g, uint32_t n)
@@ -206,8 +207,8 @@ static void add_parameters(struct gguf_context *g, const struct shape *s)
 static void add_tensor(struct ggml_context *ctx, struct gguf_context *g, enum ggml_type type, uint32_t cols,
 	uint32_t rows, const char *name)
 {
-	struct ggml_tensor *t = rows == 1 ? ggml_new_tensor_1d(ctx, GGML_TYPE_F32, cols) :
-					    ggml_new_tensor_2d(ctx, type, cols, rows);
+	struct ggml_tensor *t = rows == 1 ? ggml_new_tensor_1d(ctx, GGML_TYPE_F32, cols)
+					  : ggml_new_tensor_2d(ctx, type, cols, rows);
 
 	ggml_set_name(t, name);
 	gguf_add_tensor(g, t);
@@ -220,9 +221,15 @@ static void add_tensors(struct ggml_context *ctx, struct gguf_context *g, const 
 		const char *name;
 		uint32_t cols, rows;
 	} layer[] = {
-		{ "attn_norm", s->embd, 1 },   { "attn_q", s->embd, s->embd },	  { "attn_k", s->embd, kv },
-		{ "attn_v", s->embd, kv },     { "attn_output", s->embd, s->embd }, { "ffn_norm", s->embd, 1 },
-		{ "ffn_gate", s->embd, s->ff }, { "ffn_down", s->ff, s->embd },	  { "ffn_up", s->embd, s->ff },
+		{ "attn_norm", s->embd, 1 },
+		{ "attn_q", s->embd, s->embd },
+		{ "attn_k", s->embd, kv },
+		{ "attn_v", s->embd, kv },
+		{ "attn_output", s->embd, s->embd },
+		{ "ffn_norm", s->embd, 1 },
+		{ "ffn_gate", s->embd, s->ff },
+		{ "ffn_down", s->ff, s->embd },
+		{ "ffn_up", s->embd, s->ff },
 	};
 	char name[GGML_MAX_NAME];
 
@@ -238,13 +245,15 @@ static void add_tensors(struct ggml_context *ctx, struct gguf_context *g, const 
 }
 
 /*
- * Norms are ones; a matrix keeps the size of what it multiplies, whatever its width. The embedding is larger than
- * what the layers add to it, or every context would end in the same few tokens.
+ * Norms are ones; a matrix keeps the size of what it multiplies, whatever its width. The embedding is larger
+ * than what the layers add to it, or every context would end in the same few tokens.
  */
 static void write_weights(FILE *f, const char *path, const struct ggml_tensor *t, uint64_t seed)
 {
-	const size_t cols = (size_t)t->ne[0], rows = (size_t)t->ne[1], row_size = ggml_row_size(t->type, t->ne[0]);
-	const float scale = strcmp(t->name, "token_embd.weight") ? sqrtf(3.0f / (float)cols) : EMBEDDING_SCALE;
+	const size_t cols = (size_t)t->ne[0], rows = (size_t)t->ne[1],
+		     row_size = ggml_row_size(t->type, t->ne[0]);
+	const float scale =
+		strcmp(t->name, "token_embd.weight") ? sqrtf(3.0f / (float)cols) : EMBEDDING_SCALE;
 	uint64_t state = seed_for(seed, t->name);
 	float *values = alloc(ROWS_AT_ONCE * cols, sizeof *values);
 	void *encoded = alloc(ROWS_AT_ONCE, row_size);
@@ -300,13 +309,20 @@ static void write_model(const char *path, const struct shape *s)
 
 int main(int argc, char **argv)
 {
-	struct shape s = { .layers = 22, .embd = 256, .heads = 8, .ff = 512, .vocab = 512, .ctx = 4096, .seed = 1 };
+	struct shape s = {
+		.layers = 22, .embd = 256, .heads = 8, .ff = 512, .vocab = 512, .ctx = 4096, .seed = 1
+	};
 	const struct {
 		const char *name;
 		uint32_t *value;
 	} sizes[] = {
-		{ "layers", &s.layers }, { "embd", &s.embd },	{ "heads", &s.heads }, { "kv-heads", &s.kv_heads },
-		{ "ff", &s.ff },	 { "vocab", &s.vocab }, { "ctx", &s.ctx },
+		{ "layers", &s.layers },
+		{ "embd", &s.embd },
+		{ "heads", &s.heads },
+		{ "kv-heads", &s.kv_heads },
+		{ "ff", &s.ff },
+		{ "vocab", &s.vocab },
+		{ "ctx", &s.ctx },
 	};
 	enum { N_SIZES = sizeof sizes / sizeof *sizes, OPT_SEED = N_SIZES, OPT_TYPE, OPT_HELP, N_OPTIONS };
 	struct option options[N_OPTIONS + 1] = {

@@ -17,6 +17,7 @@ struct client {
 	uint32_t capset_id; /* 0: no context yet */
 	bool lost;	    /* the context is */
 	uint32_t last_res_id;
+	uint32_t blobs_refused; /* for want of room; the first is worth a warning */
 	uint64_t last_fence;
 	char name[64]; /* the program's, as it told; NUL-terminated, unescaped */
 };

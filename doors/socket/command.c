@@ -163,7 +163,8 @@ static int on_blob_create(struct client *c, const struct message *m)
 		return -EINVAL;
 	err = blob_create(c, size, &res_id, &fd);
 	if (err) {
-		log_warn("socket: blob of %llu bytes: %s", (unsigned long long)size, strerror(-err));
+		apir_log(c->blobs_refused++ ? APIR_LOG_DEBUG : APIR_LOG_WARN,
+			"socket: blob of %llu bytes: %s", (unsigned long long)size, strerror(-err));
 		fd = NO_FD_BYTE;
 	}
 	return reply(c, VTEST_RESOURCE_CREATE_BLOB, &res_id, 1, fd);
@@ -186,7 +187,9 @@ static int on_sync_create(struct client *c, const struct message *m)
 
 static int on_sync_unref(struct client *c, const struct message *m)
 {
-	return sync_unref(&c->syncs, m->words[0]);
+	if (sync_unref(&c->syncs, m->words[0]) < 0)
+		log_debug("socket: unref: sync %u unknown", m->words[0]);
+	return 0;
 }
 
 static int on_sync_read(struct client *c, const struct message *m)

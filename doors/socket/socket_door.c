@@ -37,45 +37,49 @@ static const struct apir_listener listener = {
 	.context_lost = on_context_lost,
 };
 
+enum { GOES_ON = 0, HUNG_UP = 1 }; /* or -errno: refused */
+
+/* A client that is gone is no error; anything else that keeps a socket from working is worth a line. */
+static int conn_gone(int err)
+{
+	if (err && err != -EPIPE && err != -ECONNRESET)
+		log_warn("socket: lost a client: %s", strerror(-err));
+	return HUNG_UP;
+}
+
 /* Executes what is in the input, as long as the replies get away. */
 static int commands_run(struct client *c)
 {
-	int err = 0;
-
 	while (!stream_pending(&c->stream)) {
-		int done = client_command(c);
+		int done = client_command(c), err;
 
 		if (done <= 0)
 			return done;
 		err = stream_flush(&c->stream);
 		if (err < 0)
-			return err;
+			return conn_gone(err);
 	}
-	return err;
+	return GOES_ON;
 }
 
-/* 1: the client hung up; 0: go on; or -errno. */
 static int conn_serve(struct client *c, short revents)
 {
-	ssize_t n = -EAGAIN;
-	int err;
+	ssize_t n;
+	int r;
 
 	if (revents & POLLOUT) {
-		err = stream_flush(&c->stream);
-		if (err < 0)
-			return 1;
-		err = commands_run(c);
-		if (err < 0)
-			return err;
+		r = stream_flush(&c->stream);
+		r = r < 0 ? conn_gone(r) : commands_run(c);
+		if (r)
+			return r;
 	}
 	if (stream_pending(&c->stream))
-		return revents & (POLLHUP | POLLERR) ? 1 : 0;
-	if (revents & (POLLIN | POLLHUP | POLLERR))
-		n = stream_fill(&c->stream);
-	if (n == -EAGAIN)
-		return 0;
+		return revents & (POLLHUP | POLLERR) ? HUNG_UP : GOES_ON;
+	if (!(revents & (POLLIN | POLLHUP | POLLERR)))
+		return GOES_ON;
+	n = stream_fill(&c->stream);
 	if (n <= 0)
-		return n == 0 ? 1 : (int)n;
+		return n == -EAGAIN ? GOES_ON : conn_gone((int)n);
 	return commands_run(c);
 }
 
@@ -110,7 +114,7 @@ static int client_serve(struct client *c, int stop_fd)
 		}
 		err = conn_serve(c, fds[CONN].revents);
 		if (err)
-			return err > 0 || err == -EPIPE || err == -ECONNRESET ? 0 : -EPROTO;
+			return err == HUNG_UP ? 0 : -EPROTO;
 	}
 }
 

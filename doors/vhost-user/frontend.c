@@ -15,17 +15,23 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "apir/log.h"
 
 #define REPLIED  1
 #define DECLINED 2
 
+#define DECLINES       300
+#define DECLINES_EVERY 60 /* seconds */
+
+/* linux/virtio_config.h has it, together with much else */
+#define VIRTIO_F_VERSION_1_BIT 32
+
 #define FEATURES                                                                                               \
 	(1ull << VIRTIO_F_VERSION_1_BIT | 1ull << VU_F_PROTOCOL_FEATURES | 1ull << VIRTIO_GPU_F_VIRGL |         \
 			1ull << VIRTIO_GPU_F_RESOURCE_BLOB | 1ull << VIRTIO_GPU_F_CONTEXT_INIT |               \
 			1ull << VIRTIO_RING_F_INDIRECT_DESC)
-#define VIRTIO_F_VERSION_1_BIT 32
 
 #define PROTOCOL_FEATURES                                                                                      \
 	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_BACKEND_REQ | 1ull << VU_PF_CONFIG |        \
@@ -101,14 +107,27 @@ static int on_get_queue_num(struct door *d)
 	return reply_u64(d, GPU_QUEUES);
 }
 
+static bool may_decline(struct door *d)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	if (d->declines_from == 0 || t.tv_sec - d->declines_from >= DECLINES_EVERY) {
+		d->declines = DECLINES;
+		d->declines_from = t.tv_sec;
+	}
+	return d->declines && d->declines--;
+}
+
 /*
  * Adds one region, with its descriptor.
  *
- * Mapped blobs come along here too, when the guest can see them. While the device runs they are declined: the
- * device needs none of them, and what QEMU 11.1 has on its list of our regions when the guest resets the device
- * it looks for at the next start, after it has freed it, and crashes. A declined region costs a line in QEMU's
- * log ("vhost_set_mem_table failed"), and is offered again with every later change. While the device starts,
- * after a pause, a refusal would keep it from starting.
+ * Mapped blobs come along here too, when the guest can see them. The device needs none of them, so while it runs
+ * they are declined: QEMU 11.1 keeps a list of the regions that we took, and when the guest resets the device
+ * while blobs are mapped it frees them, looks for them at the next start because they are still on that list,
+ * and crashes. A declined region costs a line in QEMU's log ("vhost_set_mem_table failed") and is offered again
+ * with every later change, so a guest that maps without end is let have its way. While the device starts, after
+ * a pause, a refusal would keep it from starting.
  */
 static int add_region(struct door *d, const struct vu_region *r, unsigned fd_index)
 {
@@ -121,12 +140,14 @@ static int add_region(struct door *d, const struct vu_region *r, unsigned fd_ind
 		return -errno;
 	if (!window_owns(&d->window, st.st_dev, st.st_ino))
 		return guest_memory_add(&d->memory, r, fd);
-	if (!d->queues[GPU_CONTROL].started)
-		return guest_memory_add(&d->memory, r, -1);
-	/* What QEMU acknowledged before it sent this is read first: it is among what was committed. */
-	window_dispatch(&d->window);
-	window_committed(&d->window);
-	return DECLINED;
+	if (d->queues[GPU_CONTROL].started) {
+		/* What QEMU acknowledged before it sent this is read first: it is among what was committed. */
+		window_dispatch(&d->window);
+		window_committed(&d->window);
+		if (may_decline(d))
+			return DECLINED;
+	}
+	return guest_memory_add(&d->memory, r, -1);
 }
 
 static int on_set_mem_table(struct door *d)

@@ -14,6 +14,8 @@ struct door {
 	struct apir *apir;
 	uint64_t features, protocol_features; /* that QEMU took */
 	bool halted;                          /* the control queue was stopped and hasn't been started again */
+	unsigned declines;                    /* blobs that may still be declined as regions, since: */
+	int64_t declines_from;
 	bool apir_failed;                     /* and that was logged */
 };
 

@@ -231,6 +231,8 @@ static const char *connect_cure(int err)
 		return "this user may not use the socket; allow it, or run as the user that made it";
 	case -ENAMETOOLONG:
 		return "a socket's path has at most 107 bytes";
+	case -ETIMEDOUT:
+		return "its server takes no connections; restart it";
 	default:
 		return "GGML_VIRTGPU_SOCKET has to name the socket of `ggml-virtgpu serve`";
 	}
@@ -287,7 +289,7 @@ static int context_make(struct opening *o, int use_apir_capset)
 	int err;
 
 	if (o->capset_err)
-		return fail(o, o->capset_err, "the server went when asked for its capsets: %s",
+		return fail(o, o->capset_err, "the server could not be asked for its capsets: %s",
 			strerror(-o->capset_err));
 	if (!id && use_apir_capset)
 		return fail(o, -ENOTSUP,
