@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The loop of one VM's device. Everything it calls returns at once: QEMU's messages, its answers about the
- * window, apir's reports and the guest's rings take their turns, and whoever has more to do than fits into one
- * turn gets the next one without a wait in between. Interrupts go out at the end of a turn, one for all that
- * was answered in it.
+ * window, apir's reports and the guest's rings take their turns, and whoever has more to do than fits into
+ * one turn gets the next one without a wait in between. Interrupts go out at the end of a turn, one for all
+ * that was answered in it.
  *
- * A VM can't lose its device without harm, so only two things end the loop: QEMU hangs up, or the caller stops
- * it. What the guest does never reaches this file.
+ * A VM can't lose its device without harm, so only two things end the loop: QEMU hangs up, or the caller
+ * stops it. What the guest does never reaches this file.
  */
 #include "vhost_user.h"
 
@@ -20,7 +20,14 @@
 
 #define WINDOW_GRANULE (2ull << 20)
 
-enum poll_slot { POLL_MAIN, POLL_BACKEND, POLL_APIR, POLL_STOP, POLL_KICK, POLL_COUNT = POLL_KICK + GPU_QUEUES };
+enum poll_slot {
+	POLL_MAIN,
+	POLL_BACKEND,
+	POLL_APIR,
+	POLL_STOP,
+	POLL_KICK,
+	POLL_COUNT = POLL_KICK + GPU_QUEUES
+};
 
 static void on_fence_done(void *user, uint32_t ctx_id, uint32_t ring, uint64_t fence_id)
 {
@@ -55,7 +62,8 @@ static int turn(struct door *d, struct pollfd *p)
 
 	if (p[POLL_MAIN].revents && (err = frontend_dispatch(d)) < 0)
 		return err;
-	/* QEMU may have put another channel in this one's place; an early look finds nothing and does no harm. */
+	/* QEMU may have put another channel in this one's place; an early look finds nothing and does no
+	 * harm. */
 	if (p[POLL_BACKEND].revents && d->window.backend.fd >= 0)
 		window_dispatch(&d->window);
 	window_tick(&d->window);

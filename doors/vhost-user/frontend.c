@@ -4,10 +4,10 @@
  * 0 or -errno, for QEMU if it wants an acknowledgement, REPLIED when the message has a reply of its own, or
  * DECLINED when the acknowledgement says no and nothing is wrong.
  *
- * A stopped ring means one of two things, and QEMU doesn't say which: the VM is paused and will go on where it
- * was, or the guest has reset the device. A pause must not cost the guest its contexts. What tells a reset: the
- * guest's vCPUs run, for its next driver reads the configuration; or the control queue starts elsewhere than
- * where it stopped. Until either is seen everything is kept.
+ * A stopped ring means one of two things, and QEMU doesn't say which: the VM is paused and will go on where
+ * it was, or the guest has reset the device. A pause must not cost the guest its contexts. What tells a
+ * reset: the guest's vCPUs run, for its next driver reads the configuration; or the control queue starts
+ * elsewhere than where it stopped. Until either is seen everything is kept.
  */
 #include "frontend.h"
 
@@ -19,7 +19,7 @@
 
 #include "apir/log.h"
 
-#define REPLIED  1
+#define REPLIED	 1
 #define DECLINED 2
 
 #define DECLINES       300
@@ -28,14 +28,14 @@
 /* linux/virtio_config.h has it, together with much else */
 #define VIRTIO_F_VERSION_1_BIT 32
 
-#define FEATURES                                                                                               \
-	(1ull << VIRTIO_F_VERSION_1_BIT | 1ull << VU_F_PROTOCOL_FEATURES | 1ull << VIRTIO_GPU_F_VIRGL |         \
-			1ull << VIRTIO_GPU_F_RESOURCE_BLOB | 1ull << VIRTIO_GPU_F_CONTEXT_INIT |               \
-			1ull << VIRTIO_RING_F_INDIRECT_DESC)
+#define FEATURES                                                                                             \
+	(1ull << VIRTIO_F_VERSION_1_BIT | 1ull << VU_F_PROTOCOL_FEATURES | 1ull << VIRTIO_GPU_F_VIRGL |      \
+		1ull << VIRTIO_GPU_F_RESOURCE_BLOB | 1ull << VIRTIO_GPU_F_CONTEXT_INIT |                     \
+		1ull << VIRTIO_RING_F_INDIRECT_DESC)
 
-#define PROTOCOL_FEATURES                                                                                      \
-	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_BACKEND_REQ | 1ull << VU_PF_CONFIG |        \
-			1ull << VU_PF_BACKEND_SEND_FD | 1ull << VU_PF_CONFIGURE_MEM_SLOTS | 1ull << VU_PF_SHMEM)
+#define PROTOCOL_FEATURES                                                                                    \
+	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_BACKEND_REQ | 1ull << VU_PF_CONFIG |     \
+		1ull << VU_PF_BACKEND_SEND_FD | 1ull << VU_PF_CONFIGURE_MEM_SLOTS | 1ull << VU_PF_SHMEM)
 
 static int reply(struct door *d, const void *body, uint32_t size)
 {
@@ -97,8 +97,9 @@ static int on_set_protocol_features(struct door *d)
 
 	d->protocol_features = d->main.body.u64;
 	if (need & ~d->protocol_features)
-		log_warn("this QEMU lacks vhost-user features 0x%llx: blobs can't be mapped; QEMU 11 or later is needed",
-				(unsigned long long)(need & ~d->protocol_features));
+		log_warn("this QEMU lacks vhost-user features 0x%llx: blobs can't be mapped; QEMU 11 or "
+			 "later is needed",
+			(unsigned long long)(need & ~d->protocol_features));
 	return d->protocol_features & ~PROTOCOL_FEATURES ? -EINVAL : 0;
 }
 
@@ -122,12 +123,12 @@ static bool may_decline(struct door *d)
 /*
  * Adds one region, with its descriptor.
  *
- * Mapped blobs come along here too, when the guest can see them. The device needs none of them, so while it runs
- * they are declined: QEMU 11.1 keeps a list of the regions that we took, and when the guest resets the device
- * while blobs are mapped it frees them, looks for them at the next start because they are still on that list,
- * and crashes. A declined region costs a line in QEMU's log ("vhost_set_mem_table failed") and is offered again
- * with every later change, so a guest that maps without end is let have its way. While the device starts, after
- * a pause, a refusal would keep it from starting.
+ * Mapped blobs come along here too, when the guest can see them. The device needs none of them, so while it
+ * runs they are declined: QEMU 11.1 keeps a list of the regions that we took, and when the guest resets the
+ * device while blobs are mapped it frees them, looks for them at the next start because they are still on
+ * that list, and crashes. A declined region costs a line in QEMU's log ("vhost_set_mem_table failed") and is
+ * offered again with every later change, so a guest that maps without end is let have its way. While the
+ * device starts, after a pause, a refusal would keep it from starting.
  */
 static int add_region(struct door *d, const struct vu_region *r, unsigned fd_index)
 {
@@ -141,7 +142,8 @@ static int add_region(struct door *d, const struct vu_region *r, unsigned fd_ind
 	if (!window_owns(&d->window, st.st_dev, st.st_ino))
 		return guest_memory_add(&d->memory, r, fd);
 	if (d->queues[GPU_CONTROL].started) {
-		/* What QEMU acknowledged before it sent this is read first: it is among what was committed. */
+		/* What QEMU acknowledged before it sent this is read first: it is among what was committed.
+		 */
 		window_dispatch(&d->window);
 		window_committed(&d->window);
 		if (may_decline(d))
@@ -234,7 +236,8 @@ static int on_get_vring_base(struct door *d)
 	return reply(d, &s, sizeof s);
 }
 
-/* The ring that a KICK, CALL or ERR is about, with the descriptor that it brought, or -1; NULL: no such ring. */
+/* The ring that a KICK, CALL or ERR is about, with the descriptor that it brought, or -1; NULL: no such ring.
+ */
 static struct virtqueue *take_vring_fd(struct door *d, int *fd)
 {
 	uint64_t v = d->main.body.u64;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest memory. QEMU is trusted with the table, the guest with nothing: an address from a descriptor is looked
- * up for every copy, and no pointer into guest memory leaves this file but those of the rings, which are
- * resolved anew whenever the table's generation changes. A region larger than its file is refused, because
- * touching it would raise SIGBUS; that QEMU doesn't shrink its memory later is part of trusting it.
+ * Guest memory. QEMU is trusted with the table, the guest with nothing: an address from a descriptor is
+ * looked up for every copy, and no pointer into guest memory leaves this file but those of the rings, which
+ * are resolved anew whenever the table's generation changes. A region larger than its file is refused,
+ * because touching it would raise SIGBUS; that QEMU doesn't shrink its memory later is part of trusting it.
  *
  * Blobs become regions too. Those are registered without a mapping: the device has no business in them, and a
  * descriptor that points there is refused.
@@ -22,8 +22,8 @@ int guest_memory_add(struct guest_memory *m, const struct vu_region *r, int fd)
 	uint64_t end, last;
 
 	if (r->size == 0 || __builtin_add_overflow(r->size, r->offset, &end) || end > SIZE_MAX / 2 ||
-			__builtin_add_overflow(r->gpa, r->size - 1, &last) ||
-			__builtin_add_overflow(r->uva, r->size - 1, &last))
+		__builtin_add_overflow(r->gpa, r->size - 1, &last) ||
+		__builtin_add_overflow(r->uva, r->size - 1, &last))
 		return -EINVAL;
 	if (m->count == GUEST_MEMORY_SLOTS)
 		return -ENOSPC;

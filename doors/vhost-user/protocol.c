@@ -52,7 +52,9 @@ static ssize_t receive(struct vu_channel *c, void *dst, size_t want)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(VU_FDS_MAX * sizeof(int))];
 	struct iovec iov = { .iov_base = dst, .iov_len = want };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+	};
 	ssize_t n;
 
 	do
@@ -110,7 +112,8 @@ int vu_channel_take_fd(struct vu_channel *c, unsigned i)
 	return i < c->fd_count ? fd_steal(&c->fds[i]) : -1;
 }
 
-int vu_channel_send(struct vu_channel *c, uint32_t request, uint32_t flags, const void *body, uint32_t size, int fd)
+int vu_channel_send(
+	struct vu_channel *c, uint32_t request, uint32_t flags, const void *body, uint32_t size, int fd)
 {
 	struct vu_header hdr = { .request = request, .flags = VU_VERSION | flags, .size = size };
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fd)] = { 0 };

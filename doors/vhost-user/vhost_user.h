@@ -16,16 +16,18 @@
 #define VHOST_USER_WINDOW_DEFAULT (8ull << 30)
 
 struct vhost_user_options {
-	uint64_t window_size;             /* host-visible window, bytes, a multiple of 2 MiB; 0: VHOST_USER_WINDOW_DEFAULT */
-	bool venus_capset;                /* offer capset 4 too; its contexts are APIR's */
-	const struct apir_options *apir;  /* may be NULL: the defaults */
-	int (*configure)(struct apir *a, void *user); /* sets keys before the VM is served; may be NULL; < 0 ends it */
+	uint64_t window_size; /* host-visible window, bytes, a multiple of 2 MiB; 0: VHOST_USER_WINDOW_DEFAULT
+			       */
+	bool venus_capset;    /* offer capset 4 too; its contexts are APIR's */
+	const struct apir_options *apir; /* may be NULL: the defaults */
+	int (*configure)(
+		struct apir *a, void *user); /* sets keys before the VM is served; may be NULL; < 0 ends it */
 	void *user;
 };
 
 /* Serves the VM at the other end of `conn` until it hangs up or stop_fd (-1: none) becomes readable. Takes
- * ownership of conn, not of stop_fd, which it never reads. Returns 0 after either, else -errno. Needs a process
- * or a thread of its own; SIGPIPE is never raised. */
+ * ownership of conn, not of stop_fd, which it never reads. Returns 0 after either, else -errno. Needs a
+ * process or a thread of its own; SIGPIPE is never raised. */
 int vhost_user_serve(int conn, int stop_fd, const struct vhost_user_options *opt);
 
 #endif

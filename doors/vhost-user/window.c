@@ -7,10 +7,10 @@
  * Three things about QEMU shape this file.
  *  - It closes the backend channel for good when a request fails. So what could fail is refused here: a range
  *    outside the window or over another mapping, an unmap of what isn't mapped.
- *  - It acknowledges a mapping before it makes it visible. A guest that was told at once could reach the place
- *    first and lose what it writes. QEMU then offers us a blob as a region of the memory table and waits for
- *    our word, with all that it acknowledged before in place: that is what the guest's answer waits for (with a
- *    deadline, lest a QEMU that does otherwise hang the guest).
+ *  - It acknowledges a mapping before it makes it visible. A guest that was told at once could reach the
+ * place first and lose what it writes. QEMU then offers us a blob as a region of the memory table and waits
+ * for our word, with all that it acknowledged before in place: that is what the guest's answer waits for
+ * (with a deadline, lest a QEMU that does otherwise hang the guest).
  *  - When the guest resets the device QEMU unmaps everything itself, except what it is told to map between
  *    stopping the rings and the reset. So those mappings are marked, and nothing new is sent while stopped.
  */
@@ -34,7 +34,8 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-void window_init(struct window *w, uint64_t size, void (*answer)(void *user, struct request *r, int err), void *user)
+void window_init(
+	struct window *w, uint64_t size, void (*answer)(void *user, struct request *r, int err), void *user)
 {
 	*w = (struct window){ .size = size, .backend = { .fd = -1 }, .answer = answer, .user = user };
 	for (unsigned i = 0; i < WINDOW_MAPPINGS_MAX; i++)
@@ -121,7 +122,7 @@ static void pump(struct window *w)
 			.len = m->size,
 			.flags = VU_SHMEM_READ_WRITE };
 		int err = vu_channel_send(&w->backend, map ? VU_BACKEND_SHMEM_MAP : VU_BACKEND_SHMEM_UNMAP,
-				VU_NEED_REPLY, &body, sizeof body, map ? m->fd : -1);
+			VU_NEED_REPLY, &body, sizeof body, map ? m->fd : -1);
 
 		if (err < 0) {
 			log_error("window: can't reach QEMU: %s", strerror(-err));
@@ -246,11 +247,11 @@ static void on_reply(struct window *w, bool ok)
 	if (m->state == MAPPING_UNMAP_SENT) {
 		if (!ok)
 			log_warn("window: QEMU would not unmap 0x%llx+0x%llx", (unsigned long long)m->offset,
-					(unsigned long long)m->size);
+				(unsigned long long)m->size);
 		release(w, m, 0);
 	} else if (!ok) {
 		log_warn("window: QEMU would not map 0x%llx+0x%llx", (unsigned long long)m->offset,
-				(unsigned long long)m->size);
+			(unsigned long long)m->size);
 		release(w, m, -ENOMEM);
 	} else if (m->unmap) {
 		set_state(w, m, MAPPING_ACKED);
@@ -276,7 +277,8 @@ int window_dispatch(struct window *w)
 	}
 	if (r == 0)
 		return 0;
-	log_error("window: QEMU closed the backend channel (%s); no blob can be mapped until the VM restarts", strerror(-r));
+	log_error("window: QEMU closed the backend channel (%s); no blob can be mapped until the VM restarts",
+		strerror(-r));
 	die(w);
 	return -EPIPE;
 }

@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "guest/transport/capset.h"
 #include "guest/transport/deadline.h"
 #include "guest/transport/virtgpu_uapi.h"
 #include "proto/apir_wire.h"
@@ -275,14 +274,10 @@ static int node_check(struct opening *o, const char *node, int fd)
 
 static int offers_capset(void *user, uint32_t id)
 {
-	union {
-		struct apir_capset apir;
-		uint8_t bytes[APIR_CAPSET_VENUS_SIZE];
-	} data = { .bytes = { 0 } };
-	struct virtgpu_get_caps c = { .id = id, .addr = (uintptr_t)&data, .size = sizeof data };
+	uint8_t data[APIR_CAPSET_VENUS_SIZE];
+	struct virtgpu_get_caps c = { .id = id, .addr = (uintptr_t)data, .size = sizeof data };
 
-	return node_ioctl(*(int *)user, VIRTGPU_IOCTL_GET_CAPS, &c) ? CAPSET_NONE
-								    : capset_judge(id, &data.apir);
+	return node_ioctl(*(int *)user, VIRTGPU_IOCTL_GET_CAPS, &c) == 0;
 }
 
 static int context_init(int fd, uint32_t capset_id)

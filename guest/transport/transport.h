@@ -54,8 +54,7 @@ struct transport {
 int transport_drm_open(struct transport **out, int use_apir_capset, char *err, size_t err_size);
 int transport_socket_open(struct transport **out, const char *path, int use_apir_capset, char *err, size_t err_size);
 
-/* The capset rule itself. offers(user, id): 1 if the host offers that capset, or another enum capset_offer (capset.h).
- * Returns the id, or 0: none fits. */
+/* The capset rule itself. offers(user, id): 1 if the host offers that capset. Returns the id, or 0: none fits. */
 uint32_t transport_choose_capset(int use_apir_capset, int (*offers)(void *user, uint32_t id), void *user);
 
 #endif
