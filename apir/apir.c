@@ -462,6 +462,8 @@ int apir_submit(struct apir *a, uint32_t ctx_id, uint32_t ring, const void *cmd,
 		return -ENOENT;
 	if (size > APIR_CMD_MAX)
 		return -EMSGSIZE;
+	if (size == 0) /* somebody only wants its fence */
+		return 0;
 	return context_send(a, c, &m, cmd, size, -1);
 }
 

@@ -91,9 +91,9 @@ static void context_end(struct backend_context *ctx)
 	handle_table_fini(&ctx->handles);
 	library_close(&ctx->lib);
 	if (ctx->buft_handle)
-		backend_log(ABI_LOG_INFO, "context %" PRIu32 ": %" PRIu64 " graphs computed (%" PRIu64 " reused), %" PRIu64
+		backend_log(ABI_LOG_INFO, "context %" PRIu32 ": %" PRIu64 " commands, %" PRIu64 " graphs computed (%" PRIu64 " reused), %" PRIu64
 				" nodes, %" PRIu64 " bytes set, %" PRIu64 " bytes read, %" PRIu64 " refusals",
-				ctx->id, c->graphs, c->graphs_reused, c->nodes, c->bytes_set, c->bytes_get, c->refused);
+				ctx->id, c->commands, c->graphs, c->graphs_reused, c->nodes, c->bytes_set, c->bytes_get, c->refused);
 	free(ctx);
 }
 
@@ -158,6 +158,7 @@ EXPORT uint32_t apir_backend_dispatcher(uint32_t ctx_id, struct apir_callbacks *
 	*enc_cur_after = enc_cur;
 	if (!ctx || function >= ARRAY_SIZE(functions))
 		return APIR_FN_INVALID;
+	ctx->counters.commands++;
 	code = functions[function].fn(ctx, &in, &out);
 	if (code != APIR_FN_OK)
 		backend_log(ABI_LOG_DEBUG, "context %" PRIu32 ": %s: code %" PRIu32, ctx_id, functions[function].name, code);

@@ -15,10 +15,10 @@ static const char help[] =
 	"usage: ggml-virtgpu serve [OPTIONS] --vhost-user PATH | --socket PATH ...\n\n"
 	"  --vhost-user PATH   a virtio-gpu device for QEMU's vhost-user-test-device-pci; one VM a connection\n"
 	"  --socket PATH       a socket for programs of containers and of this machine; many at once\n"
-	"  --window SIZE       the device's host-visible window, e.g. 8G (default), a multiple of 2M\n"
+	"  --window SIZE       the device's host-visible window, 8G by default; a power of two from 2M\n"
 	"  --venus-capset      offer capset 4 too, as VIRGL_ROUTE_VENUS_TO_APIR does\n" HOST_HELP;
 
-/* "8G", "512M": bytes, a multiple of 2 MiB; 0: it is no such thing. */
+/* "8G", "512M": bytes, a power of two from 2 MiB to 16 TiB, since QEMU makes it a PCI BAR; 0: it is no such thing. */
 static uint64_t size_parse(const char *s)
 {
 	char *end;
@@ -28,7 +28,7 @@ static uint64_t size_parse(const char *s)
 	if (end == s || *s == '-' || (*end && shift == 0) || (*end && end[1]) || v > UINT64_MAX >> (shift + 1))
 		return 0;
 	v <<= shift;
-	return v % (2u << 20) ? 0 : v;
+	return v < 2u << 20 || v > 1ull << 44 || (v & (v - 1)) ? 0 : v;
 }
 
 int verb_serve(int argc, char **argv)
@@ -55,7 +55,7 @@ int verb_serve(int argc, char **argv)
 		case 'W':
 			s.window = size_parse(optarg);
 			if (!s.window) {
-				fprintf(stderr, "ggml-virtgpu: --window '%s': give a size such as 8G, a multiple of 2M\n", optarg);
+				fprintf(stderr, "ggml-virtgpu: --window '%s': give a power of two such as 8G, from 2M to 16384G\n", optarg);
 				return 2;
 			}
 			break;

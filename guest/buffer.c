@@ -13,6 +13,13 @@
 
 #include "guest/say.h"
 
+static _Atomic uint64_t epoch = 1;
+
+uint64_t buffers_epoch(void)
+{
+	return atomic_load_explicit(&epoch, memory_order_relaxed);
+}
+
 static struct buffer *buffer_context(const struct abi_buffer *b)
 {
 	return b->context;
@@ -29,6 +36,7 @@ static void buffer_free(struct abi_buffer *b)
 		(void)call_run(&c);
 		call_end(&c);
 	}
+	atomic_fetch_add(&epoch, 1);
 	munmap(own->base, own->size);
 	free(own);
 }
@@ -59,11 +67,39 @@ static bool piece_move(enum apir_fn fn, const struct apir_tensor *w, const struc
 	call_u32(&c, s->data.res_id);
 	call_u64(&c, offset);
 	call_u64(&c, n);
-	ok = call_run(&c) == 0;
+	/* After a loss nothing that is read can be trusted: a posted computation may have failed just now. */
+	ok = call_run(&c) == 0 && !(to && session_lost(s));
 	if (to && ok)
 		memcpy(to, s->data.ptr, n);
 	call_end(&c);
 	return ok;
+}
+
+/* What ggml leaves free between a tensor's end and the next one's start, if this write reaches that end. */
+static uint64_t gap_behind(const struct abi_tensor *t, size_t offset, size_t size)
+{
+	if (t->view_src || offset + size != plugin.fn.nbytes(t))
+		return 0;
+	return plugin.alignment - 1;
+}
+
+/* Small writes wait for others; true: taken care of. */
+static bool write_collect(const struct buffer *b, const struct abi_tensor *t, const void *data, size_t offset, size_t size)
+{
+	struct session *s = &plugin.session;
+	uint64_t start = (uint64_t)((char *)t->data - b->base) + offset;
+	bool taken;
+
+	if (size > PENDING_SMALL || !range_ok(start, size, b->size))
+		return false;
+	pthread_mutex_lock(&s->lock);
+	taken = pending_add(&s->pending, b->handle, start, size, gap_behind(t, offset, size), data);
+	if (!taken) {
+		pending_flush(s);
+		taken = pending_add(&s->pending, b->handle, start, size, gap_behind(t, offset, size), data);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return taken;
 }
 
 static void buffer_set(struct abi_buffer *b, struct abi_tensor *t, const void *data, size_t offset, size_t size)
@@ -75,6 +111,8 @@ static void buffer_set(struct abi_buffer *b, struct abi_tensor *t, const void *d
 		loss_note();
 		return;
 	}
+	if (write_collect(buffer_context(b), t, data, offset, size))
+		return;
 	for (size_t done = 0; done < size;) {
 		size_t n = size - done < most ? size - done : most;
 
@@ -199,6 +237,7 @@ struct abi_buffer *buffer_new(size_t size)
 		free(b);
 		return NULL;
 	}
+	atomic_fetch_add(&epoch, 1);
 	b->handle = host_alloc(size);
 	made = b->handle ? plugin.fn.buffer_init(&plugin.buft, buffer_iface, b, size) : NULL;
 	if (!made) {

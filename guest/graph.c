@@ -20,7 +20,10 @@ struct writer {
 	const char *why; /* what made it impossible */
 };
 
-#define MAX_TENSORS (UINT32_C(1) << 21)
+#define MAX_TENSORS    (UINT32_C(1) << 21)
+#define GRAPHS_KEPT    4
+#define GRAPH_ROOM_MIN ((size_t)1 << 20)
+#define GRAPH_ROOM_MAX ((size_t)1 << 30)
 
 /* Two reasons that the caller can do something about. */
 static const char no_ids[] = "it has too many tensors";
@@ -128,60 +131,182 @@ static size_t graph_write(struct abi_graph *graph, struct idmap *ids, uint32_t m
 	return head + w.n_tensors * sizeof(struct apir_tensor);
 }
 
-/* Writes the graph into the data blob or, where that is too small, into one of its own. Under the session's lock. */
-static size_t graph_place(struct session *s, struct abi_graph *graph, struct shm *own, const char **why)
+/*
+ * The last few graphs as they were written, each in a blob of its own with a copy of every tensor in it. A program
+ * that decodes computes the same graph again: comparing is cheaper than writing, and the host recognises the bytes.
+ */
+struct kept {
+	struct shm shm;
+	size_t size; /* bytes written; 0: nothing of use */
+	uint32_t n_nodes, n_tensors;
+	const struct abi_tensor **tensors; /* the nodes, then what they read besides */
+	struct abi_tensor *copies;
+	uint32_t room;
+	uint64_t last_used, epoch;
+	bool proven; /* the host has computed it once */
+};
+
+static struct kept kept[GRAPHS_KEPT]; /* under the session's lock, as all below */
+static uint64_t clock_now;
+
+/* Nodes first: while they are as they were, what they point to is there. */
+static bool unchanged(const struct kept *k, struct abi_graph *graph, uint32_t n_nodes)
+{
+	if (!k->size || k->n_nodes != n_nodes || k->epoch != buffers_epoch())
+		return false;
+	for (uint32_t i = 0; i < n_nodes; i++) {
+		if (plugin.fn.graph_node(graph, (int)i) != k->tensors[i])
+			return false;
+	}
+	for (uint32_t i = 0; i < k->n_tensors; i++) {
+		if (memcmp(k->tensors[i], &k->copies[i], sizeof k->copies[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool remember(struct kept *k, const struct abi_tensor *t)
+{
+	if (k->n_tensors == k->room) {
+		uint32_t more = k->room ? k->room * 2 : 1024;
+		const struct abi_tensor **tensors = realloc(k->tensors, more * sizeof(const struct abi_tensor *));
+		struct abi_tensor *copies;
+
+		if (!tensors)
+			return false;
+		k->tensors = tensors;
+		copies = realloc(k->copies, more * sizeof *copies);
+		if (!copies)
+			return false;
+		k->copies = copies;
+		k->room = more;
+	}
+	k->tensors[k->n_tensors] = t;
+	k->copies[k->n_tensors++] = *t;
+	return true;
+}
+
+/* A graph whose copy doesn't fit in memory is written anew each time. */
+static void keep(struct kept *k, struct abi_graph *graph, uint32_t n_nodes, size_t size)
+{
+	const uint8_t *tensors = (const uint8_t *)k->shm.ptr + sizeof n_nodes + n_nodes * sizeof(uint64_t) + sizeof(uint32_t);
+	size_t n = (size_t)(((const uint8_t *)k->shm.ptr + size) - tensors) / sizeof(struct apir_tensor);
+	bool ok = true;
+
+	k->n_tensors = 0;
+	k->n_nodes = n_nodes;
+	k->epoch = buffers_epoch();
+	for (uint32_t i = 0; ok && i < n_nodes; i++)
+		ok = remember(k, plugin.fn.graph_node(graph, (int)i));
+	for (size_t i = 0; ok && i < n; i++) {
+		uint64_t id;
+
+		memcpy(&id, tensors + i * sizeof(struct apir_tensor), sizeof id);
+		ok = remember(k, (const struct abi_tensor *)(uintptr_t)id); /* the nodes a second time: it does no harm */
+	}
+	k->size = ok ? size : 0;
+}
+
+static struct kept *oldest(void)
+{
+	struct kept *k = &kept[0];
+
+	for (size_t i = 1; i < GRAPHS_KEPT; i++) {
+		if (kept[i].last_used < k->last_used)
+			k = &kept[i];
+	}
+	return k;
+}
+
+/* Room for at least `size` bytes in the graph's own blob. */
+static bool room_make(struct session *s, struct kept *k, size_t size)
+{
+	if (k->shm.ptr && k->shm.size >= size)
+		return true;
+	if (k->shm.ptr)
+		s->transport->ops->blob_destroy(s->transport, &k->shm);
+	k->shm = (struct shm){ 0 };
+	return s->transport->ops->blob_create(s->transport, size, &k->shm) == 0;
+}
+
+/* The graph in a blob: found there or written; *size bytes. NULL: it can't be, and *why says it. */
+static struct kept *graph_place(struct call *c, struct session *s, struct abi_graph *graph, size_t *size, const char **why)
 {
 	static struct idmap ids;
 	static uint32_t max_ids = 8192;
+	uint32_t n_nodes = (uint32_t)plugin.fn.graph_n_nodes(graph);
+	size_t room = GRAPH_ROOM_MIN;
+	struct kept *k;
 
-	for (;;) {
-		const struct shm *shm = own->ptr ? own : &s->data;
-		size_t n, more = shm->size * 4;
-
-		if (idmap_reset(&ids, max_ids) < 0) {
-			*why = "out of memory";
-			return 0;
+	for (size_t i = 0; i < GRAPHS_KEPT; i++) {
+		if (unchanged(&kept[i], graph, n_nodes)) {
+			*size = kept[i].size;
+			kept[i].last_used = ++clock_now;
+			return &kept[i];
 		}
-		n = graph_write(graph, &ids, max_ids, shm, why);
-		if (n)
-			return n;
-		if (*why == no_ids && max_ids < MAX_TENSORS) {
-			max_ids *= 2;
-			continue;
-		}
-		if (*why != no_shm || more > (size_t)1 << 30)
-			return 0;
-		if (own->ptr)
-			s->transport->ops->blob_destroy(s->transport, own);
-		*own = (struct shm){ 0 };
-		if (s->transport->ops->blob_create(s->transport, more, own) < 0)
-			return 0;
 	}
+	k = oldest();
+	k->size = 0;
+	k->proven = false;
+	call_settle(c); /* the blob may be about to be read */
+	for (;;) {
+		if (!room_make(s, k, room) || idmap_reset(&ids, max_ids) < 0) {
+			*why = "there is no memory for it";
+			return NULL;
+		}
+		*size = graph_write(graph, &ids, max_ids, &k->shm, why);
+		if (*size)
+			break;
+		if (*why == no_ids && max_ids < MAX_TENSORS)
+			max_ids *= 2;
+		else if (*why == no_shm && room < GRAPH_ROOM_MAX)
+			room = k->shm.size * 4;
+		else
+			return NULL;
+	}
+	keep(k, graph, n_nodes, *size);
+	k->last_used = ++clock_now;
+	return k;
+}
+
+/*
+ * A graph that the host has computed before is posted: its result is waited for when something is read, or by
+ * synchronize. Should it fail then, what is read is zeros and the next compute fails.
+ */
+static bool graph_post(struct call *c)
+{
+	struct slot *slot = call_slot(c);
+
+	if (slot)
+		call_post(c, slot, true);
+	return slot != NULL;
 }
 
 int32_t graph_compute(struct abi_graph *graph)
 {
 	struct session *s = &plugin.session;
-	struct shm own = { 0 };
 	int32_t status = ABI_STATUS_FAILED;
 	const char *why = NULL;
+	struct kept *k;
 	struct call c;
 	size_t n;
 
-	if (session_take_loss(s) || !session_alive(s))
-		return ABI_STATUS_FAILED;
 	call_begin(&c, s, APIR_FN_GRAPH_COMPUTE, "graph_compute");
-	n = graph_place(s, graph, &own, &why);
-	if (n) {
-		call_u32(&c, own.ptr ? own.res_id : s->data.res_id);
+	k = session_alive(s) ? graph_place(&c, s, graph, &n, &why) : NULL;
+	if (k) {
+		call_u32(&c, k->shm.res_id);
 		call_u64(&c, n);
-		if (call_run(&c) < 0 || !cursor_read_i32(&c.reply, &status))
+		if (k->proven && graph_post(&c))
+			status = ABI_STATUS_SUCCESS;
+		else if (call_run_long(&c) < 0 || !cursor_read_i32(&c.reply, &status))
 			status = ABI_STATUS_FAILED;
-	} else {
+		k->proven = status == ABI_STATUS_SUCCESS;
+	} else if (why) {
 		say_error("graph_compute: this graph cannot go to the host: %s", why);
 	}
-	if (own.ptr && session_alive(s))
-		s->transport->ops->blob_destroy(s->transport, &own);
+	/* Inputs that didn't arrive: whatever was computed is not what was asked for. */
+	if (session_take_loss(s))
+		status = ABI_STATUS_FAILED;
 	call_end(&c);
 	return status;
 }

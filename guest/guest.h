@@ -43,6 +43,9 @@ struct abi_buffer *buffer_new(size_t size);
 /* The tensor's buffer if it is one of ours, following its view; NULL otherwise. */
 const struct buffer *buffer_of(const struct abi_tensor *t);
 
+/* Changes whenever a buffer comes or goes: addresses may mean something else then. */
+uint64_t buffers_epoch(void);
+
 /* tensor.c: into wire form. False when it can't be: another's buffer, or a stride of 4 GiB and more. */
 bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w);
 /* Whether shape and strides fit the protocol's 32 bits. */

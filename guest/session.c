@@ -14,7 +14,8 @@
 #include "guest/say.h"
 
 #define SLICE_MS          100
-#define SPIN_NS           50000
+#define SPIN_NS           100000 /* a short command's answer comes within this; sleeping would cost more */
+#define SPIN_LONG_NS      10000
 #define GREETING_MS       5000
 #define LOAD_MS           120000
 #define HEARTBEAT_OFFSET  (APIR_REPLY_BLOB_SIZE - 64)
@@ -43,6 +44,11 @@ void session_note_loss(struct session *s)
 	atomic_store(&s->failed, true);
 }
 
+bool session_lost(const struct session *s)
+{
+	return atomic_load(&s->failed);
+}
+
 bool session_take_loss(struct session *s)
 {
 	return atomic_exchange(&s->failed, false);
@@ -65,9 +71,9 @@ static inline void cpu_relax(void)
 #endif
 }
 
-static bool word_spin(const _Atomic uint32_t *word)
+static bool word_spin(const _Atomic uint32_t *word, uint64_t ns)
 {
-	uint64_t until = now_ns() + SPIN_NS;
+	uint64_t until = now_ns() + ns;
 
 	do {
 		for (int i = 0; i < 32; i++) {
@@ -80,12 +86,12 @@ static bool word_spin(const _Atomic uint32_t *word)
 }
 
 /* limit_ms bounds the whole wait where there is no heartbeat; 0: none. 0 or -EPIPE, -ETIMEDOUT. */
-static int reply_wait(struct session *s, const _Atomic uint32_t *word, uint32_t limit_ms)
+static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long_wait, uint32_t limit_ms)
 {
 	uint32_t waited = 0, still = 0;
 	uint32_t beat = s->beat ? atomic_load_explicit(s->beat, memory_order_relaxed) : 0;
 
-	if (word_spin(word))
+	if (word_spin(word, long_wait ? SPIN_LONG_NS : SPIN_NS))
 		return 0;
 	for (;;) {
 		int r = s->transport->ops->wait(s->transport, word, SLICE_MS);
@@ -111,28 +117,46 @@ static int reply_wait(struct session *s, const _Atomic uint32_t *word, uint32_t 
 	}
 }
 
-/* One command, under the lock. Returns the host's code, or -errno having marked the session dead. */
-static int64_t command_run(struct session *s, const void *cmd, size_t size, uint32_t limit_ms)
+/* Sends a command whose answer goes to `reply`, under the lock. */
+static int command_send(struct session *s, const struct shm *reply, const void *cmd, size_t size, unsigned flags)
 {
-	_Atomic uint32_t *word = s->reply.ptr;
+	_Atomic uint32_t *word = reply->ptr;
 	int err;
 
 	if (!session_alive(s))
 		return -EPIPE;
 	atomic_store_explicit(word, 0, memory_order_relaxed); /* the submission orders it before the host's store */
-	err = s->transport->ops->submit(s->transport, cmd, size);
-	if (!err)
-		err = reply_wait(s, word, limit_ms);
+	/* A host without a heartbeat is another's: it may not take the empty command of a late fence. */
+	err = s->transport->ops->submit(s->transport, cmd, size, s->beat ? flags : flags | SUBMIT_FENCE);
+	if (err)
+		atomic_store(&s->dead, true);
+	return err ? -EPIPE : 0;
+}
+
+/* The host's code once it has answered, or -errno having marked the session dead. */
+static int64_t command_await(struct session *s, const struct shm *reply, bool long_wait, uint32_t limit_ms)
+{
+	const _Atomic uint32_t *word = reply->ptr;
+	int err = session_alive(s) ? reply_wait(s, word, long_wait, limit_ms) : -EPIPE;
+
 	if (!err)
 		return (int64_t)atomic_load_explicit(word, memory_order_acquire) - 1; /* pairs with the worker's release */
 	atomic_store(&s->dead, true);
 	return err;
 }
 
-static size_t header_write(const struct session *s, uint8_t *out, enum apir_type type, int32_t flags)
+static int64_t command_run(struct session *s, const void *cmd, size_t size, bool long_wait, uint32_t limit_ms)
+{
+	int err = command_send(s, &s->reply, cmd, size, long_wait ? SUBMIT_FENCE : 0);
+
+	return err ? err : command_await(s, &s->reply, long_wait, limit_ms);
+}
+
+static size_t header_write(const struct session *s, uint8_t *out, enum apir_type type, int32_t flags,
+		const struct shm *reply)
 {
 	int32_t base = s->transport->capset_id == APIR_CAPSET_VENUS ? APIR_VENUS_TYPE_BASE : 0;
-	int32_t words[3] = { (int32_t)type + base, flags, (int32_t)s->reply.res_id };
+	int32_t words[3] = { (int32_t)type + base, flags, (int32_t)reply->res_id };
 
 	static_assert(sizeof words == APIR_CMD_HEADER_SIZE, "wire");
 	memcpy(out, words, sizeof words);
@@ -149,10 +173,10 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 	size_t n;
 
 	memset(s->reply.ptr, 0, sizeof(uint32_t) + sizeof answer);
-	n = header_write(s, cmd, APIR_HANDSHAKE, 0);
+	n = header_write(s, cmd, APIR_HANDSHAKE, 0, &s->reply);
 	memcpy(cmd + n, version, sizeof version);
 	memcpy(cmd + n + sizeof version, &g, sizeof g);
-	code = command_run(s, cmd, sizeof cmd, GREETING_MS);
+	code = command_run(s, cmd, sizeof cmd, false, GREETING_MS);
 	if (code == -ETIMEDOUT || code == -EPIPE) {
 		snprintf(err, err_size, "%s: the host did not answer APIR's handshake: its device has no APIR (on a Venus device set "
 				"VIRGL_ROUTE_VENUS_TO_APIR on the host), or its worker could not start (see the host's log)",
@@ -197,7 +221,7 @@ static const char *load_error(int64_t code)
 static int session_load(struct session *s, char *err, size_t err_size)
 {
 	uint8_t cmd[APIR_CMD_HEADER_SIZE];
-	int64_t code = command_run(s, cmd, header_write(s, cmd, APIR_LOADLIBRARY, 0), LOAD_MS);
+	int64_t code = command_run(s, cmd, header_write(s, cmd, APIR_LOADLIBRARY, 0, &s->reply), true, LOAD_MS);
 	const char *what, *hint;
 
 	if (code == APIR_LOAD_OK)
@@ -254,6 +278,14 @@ int session_open(struct session *s, char *err, size_t err_size)
 	return e;
 }
 
+static void slot_free(struct session *s, struct slot *slot)
+{
+	if (slot->data.ptr)
+		s->transport->ops->blob_destroy(s->transport, &slot->data);
+	if (slot->reply.ptr)
+		s->transport->ops->blob_destroy(s->transport, &slot->reply);
+}
+
 void session_close(struct session *s)
 {
 	if (!s->transport)
@@ -261,6 +293,8 @@ void session_close(struct session *s)
 	if (session_alive(s)) {
 		if (s->data.ptr)
 			s->transport->ops->blob_destroy(s->transport, &s->data);
+		for (size_t i = 0; i < SESSION_SLOTS; i++)
+			slot_free(s, &s->slots[i]);
 		if (s->reply.ptr)
 			s->transport->ops->blob_destroy(s->transport, &s->reply);
 		s->transport->ops->close(s->transport);
@@ -269,17 +303,24 @@ void session_close(struct session *s)
 	atomic_store(&s->dead, true);
 }
 
-void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *name)
+void call_header(struct call *c, enum apir_fn fn)
 {
-	size_t n;
+	size_t n = header_write(c->session, c->bytes, APIR_FORWARD, (int32_t)fn, &c->session->reply);
 
-	c->session = s;
 	c->broken = false;
-	c->name = name;
-	pthread_mutex_lock(&s->lock);
-	n = header_write(s, c->bytes, APIR_FORWARD, (int32_t)fn);
 	c->args = cursor_over(c->bytes, sizeof c->bytes);
 	c->args.pos = n;
+}
+
+void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *name)
+{
+	c->session = s;
+	c->name = name;
+	pthread_mutex_lock(&s->lock);
+	/* What is pending must be there before anything that could see that it isn't. */
+	if (fn >= APIR_FN_BUFFER_BASE && s->pending.n)
+		pending_flush(s);
+	call_header(c, fn);
 }
 
 void call_u32(struct call *c, uint32_t v)
@@ -313,7 +354,75 @@ static void complain(struct session *s, const char *name, int64_t code)
 				fn >= 0 && fn < (int64_t)ARRAY_SIZE(reasons) ? reasons[fn] : "unknown", (long long)code);
 }
 
-int call_run(struct call *c)
+/* Waits for what was posted in the slot, if anything; where that failed it is reported, and the next compute fails. */
+static void slot_settle(struct session *s, struct slot *slot)
+{
+	int32_t status = 0;
+	int64_t code;
+
+	if (!slot->posted)
+		return;
+	code = command_await(s, &slot->reply, slot->has_status, 0);
+	if (code == APIR_FORWARD_OK && slot->has_status)
+		memcpy(&status, (char *)slot->reply.ptr + sizeof(uint32_t), sizeof status);
+	if (code != APIR_FORWARD_OK || status) {
+		if (code != APIR_FORWARD_OK)
+			complain(s, slot->posted, code);
+		session_note_loss(s);
+	}
+	slot->posted = NULL;
+}
+
+void call_settle(struct call *c)
+{
+	/* Oldest first, and the last one's fence covers them all: the others have their answers then. */
+	for (size_t i = 0; i < SESSION_SLOTS; i++)
+		slot_settle(c->session, &c->session->slots[(c->session->next_slot + i) % SESSION_SLOTS]);
+}
+
+void session_settle(struct session *s)
+{
+	struct call c;
+
+	c.session = s;
+	pthread_mutex_lock(&s->lock);
+	call_settle(&c);
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct slot *call_slot(struct call *c)
+{
+	struct session *s = c->session;
+	struct slot *slot = &s->slots[s->next_slot++ % SESSION_SLOTS];
+
+	slot_settle(s, slot);
+	if (!session_alive(s))
+		return NULL;
+	if (!slot->reply.ptr && s->transport->ops->blob_create(s->transport, APIR_BLOB_GRANULE, &slot->reply) < 0)
+		return NULL;
+	if (!slot->data.ptr && s->transport->ops->blob_create(s->transport, PENDING_RUN, &slot->data) < 0)
+		return NULL;
+	return slot;
+}
+
+void call_post(struct call *c, struct slot *slot, bool has_status)
+{
+	struct session *s = c->session;
+	bool was_alive = session_alive(s);
+
+	/* The answer goes to the slot's own blob. */
+	memcpy(c->bytes + 2 * sizeof(int32_t), &slot->reply.res_id, sizeof slot->reply.res_id);
+	if (!c->broken && command_send(s, &slot->reply, c->bytes, c->args.pos, has_status ? 0 : SUBMIT_MORE) == 0) {
+		slot->posted = c->name;
+		slot->has_status = has_status;
+		return;
+	}
+	if (was_alive)
+		complain(s, c->name, -EPIPE);
+	session_note_loss(s);
+}
+
+static int run(struct call *c, bool long_wait)
 {
 	struct session *s = c->session;
 	bool was_alive = session_alive(s);
@@ -321,7 +430,12 @@ int call_run(struct call *c)
 
 	if (c->broken)
 		return -EMSGSIZE;
-	code = command_run(s, c->bytes, c->args.pos, 0);
+	for (size_t i = 0; i < SESSION_SLOTS; i++)
+		long_wait |= s->slots[i].posted && s->slots[i].has_status; /* a graph is computed first */
+	code = command_run(s, c->bytes, c->args.pos, long_wait, 0);
+	/* Commands are executed in order: what was posted before has its answer now. */
+	if (code >= 0)
+		call_settle(c);
 	if (code != APIR_FORWARD_OK && was_alive)
 		complain(s, c->name, code);
 	if (code < 0)
@@ -330,6 +444,16 @@ int call_run(struct call *c)
 		return -EREMOTEIO;
 	c->reply = cursor_over((char *)s->reply.ptr + sizeof(uint32_t), HEARTBEAT_OFFSET - sizeof(uint32_t));
 	return 0;
+}
+
+int call_run(struct call *c)
+{
+	return run(c, false);
+}
+
+int call_run_long(struct call *c)
+{
+	return run(c, true);
 }
 
 void call_end(struct call *c)

@@ -3,7 +3,8 @@
  * The conversation with the host: one APIR context, one command at a time.
  *
  * A call is encoded, sent and waited for between call_begin() and call_end(), which hold the session's lock; so
- * threads take turns, and the data blob belongs to the call meanwhile. Every wait ends: with the answer, or within
+ * threads take turns, and the data blob belongs to the call meanwhile. Commands are executed in order, so small
+ * writes are collected (pending.h), posted without waiting, and known to be done by the next answer. Every wait ends: with the answer, or within
  * SESSION_PATIENCE_MS of the host's death. A dead session stays dead: calls fail at once and make no ioctl.
  */
 #ifndef GUEST_SESSION_H
@@ -11,16 +12,29 @@
 
 #include <pthread.h>
 
+#include "guest/pending.h"
 #include "guest/transport/transport.h"
 #include "proto/apir_wire.h"
 #include "proto/cursor.h"
 
 #define SESSION_PATIENCE_MS 4000
 
+/* For a command that nobody waits for: its data and where it will be answered. Made when first used. */
+#define SESSION_SLOTS 12
+
+struct slot {
+	struct shm data, reply;
+	const char *posted; /* the command that is on its way; NULL: none */
+	bool has_status;    /* it answers with a ggml status */
+};
+
 struct session {
 	pthread_mutex_t lock;
 	struct transport *transport;
 	struct shm reply, data;
+	struct slot slots[SESSION_SLOTS];
+	size_t next_slot;
+	struct pending pending;
 	_Atomic uint32_t *beat; /* the host's heartbeat word; NULL: it has none */
 	_Atomic bool dead;
 	_Atomic bool failed; /* something was lost on the way: the next compute must fail */
@@ -34,9 +48,13 @@ void session_close(struct session *s);
 bool session_alive(const struct session *s);
 /* Notes that a void call's work was lost, so that the next compute fails. */
 void session_note_loss(struct session *s);
+bool session_lost(const struct session *s);
 /* True, once, when something was lost since the last time. */
 bool session_take_loss(struct session *s);
+/* Waits until the host has done everything that was posted. */
+void session_settle(struct session *s);
 
+/* The room for arguments covers an operation and all its sources as raw structs. */
 struct call {
 	struct session *session;
 	struct cursor args;  /* written by the caller */
@@ -48,11 +66,22 @@ struct call {
 
 /* Starts a FORWARD call; never fails, call_run() tells. */
 void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *name);
+/* Starts another one under the lock that is held already; c->session and c->name are set. */
+void call_header(struct call *c, enum apir_fn fn);
 void call_u32(struct call *c, uint32_t v);
 void call_u64(struct call *c, uint64_t v);
 void call_bytes(struct call *c, const void *p, size_t n);
-/* Sends and waits. 0; -EPIPE: the host is gone; -EREMOTEIO: it refused or failed, which was reported. */
+/* A slot that is free, with at least PENDING_SMALL bytes of data, waiting for one if need be; NULL: none is to be
+ * had. What failed in it before is reported and noted as a loss. */
+struct slot *call_slot(struct call *c);
+/* Sends without waiting; the answer goes to the slot. has_status: it is a ggml status, of a computation that should
+ * start now; without it, another command is about to follow. */
+void call_post(struct call *c, struct slot *slot, bool has_status);
+/* Waits for everything that was posted. */
+void call_settle(struct call *c);
+/* Sends and waits; _long: for longer than a moment. 0; -EPIPE: the host is gone; -EREMOTEIO: it refused or failed, which was reported. */
 int call_run(struct call *c);
+int call_run_long(struct call *c);
 void call_end(struct call *c);
 
 #endif

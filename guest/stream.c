@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A stream (ggml's "backend"): graphs are computed on the host when they are handed in, so nothing is ever pending. */
+/* A stream (ggml's "backend"). All streams share the session's one queue, whose order is theirs. */
 #include "guest/guest.h"
 
 static const uint8_t guid[16] = { 0x67, 0x67, 0x6d, 0x6c, 0x2d, 0x76, 0x69, 0x72, 0x74, 0x67, 0x70, 0x75, 0x2d, 0x63, 0x31, 0x01 };
@@ -18,6 +18,7 @@ static void stream_free(struct abi_backend *b)
 static void stream_synchronize(struct abi_backend *b)
 {
 	(void)b;
+	session_settle(&plugin.session);
 }
 
 static int32_t stream_compute(struct abi_backend *b, struct abi_graph *graph)

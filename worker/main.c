@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "apir/log.h"
 #include "apir/worker_wire.h"
@@ -23,6 +24,8 @@
 #include "worker/command.h"
 #include "worker/heartbeat.h"
 #include "worker/settings.h"
+
+#define SPIN_NS 50000
 
 static void limit_set(int what, rlim_t most)
 {
@@ -47,6 +50,28 @@ static void limits_set(void)
 	umask(077);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* recvmsg that looks for a while before it sleeps: commands come in bursts, and waking up costs more than looking. */
+static ssize_t receive(struct msghdr *h)
+{
+	uint64_t until = now_ns() + SPIN_NS;
+	ssize_t n;
+
+	do
+		n = recvmsg(WORKER_FD, h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	while (n < 0 && errno == EAGAIN && now_ns() < until);
+	while (n < 0 && (errno == EAGAIN || errno == EINTR))
+		n = recvmsg(WORKER_FD, h, MSG_CMSG_CLOEXEC);
+	return n;
+}
+
 /* One message, with at most one descriptor. Its size, 0 at the end, -1 on an error. */
 static ssize_t message_recv(struct worker_msg *m, uint8_t *payload, size_t room, int *fd)
 {
@@ -60,9 +85,7 @@ static ssize_t message_recv(struct worker_msg *m, uint8_t *payload, size_t room,
 	ssize_t n;
 
 	*fd = -1;
-	do
-		n = recvmsg(WORKER_FD, &h, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	n = receive(&h);
 	if (n <= 0)
 		return n;
 	c = CMSG_FIRSTHDR(&h);

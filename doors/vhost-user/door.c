@@ -18,7 +18,8 @@
 
 #include "frontend.h"
 
-#define WINDOW_GRANULE (2ull << 20)
+#define WINDOW_MIN (2ull << 20)
+#define WINDOW_MAX (16ull << 40)
 
 enum poll_slot {
 	POLL_MAIN,
@@ -128,8 +129,10 @@ int vhost_user_serve(int conn, int stop_fd, const struct vhost_user_options *opt
 	struct door *d;
 	int err;
 
-	if (window_size % WINDOW_GRANULE) {
-		log_error("window of %llu bytes: not a multiple of 2 MiB", (unsigned long long)window_size);
+	/* QEMU makes a PCI BAR of it and aborts when it can't. */
+	if (window_size < WINDOW_MIN || (window_size & (window_size - 1)) || window_size > WINDOW_MAX) {
+		log_error("window of %llu bytes: must be a power of two, from 2 MiB to 16 TiB",
+			(unsigned long long)window_size);
 		return -EINVAL;
 	}
 	d = calloc(1, sizeof *d);

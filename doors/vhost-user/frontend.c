@@ -22,8 +22,7 @@
 #define REPLIED	 1
 #define DECLINED 2
 
-#define DECLINES       300
-#define DECLINES_EVERY 60 /* seconds */
+#define DECLINES_MAX 2048
 
 /* linux/virtio_config.h has it, together with much else */
 #define VIRTIO_F_VERSION_1_BIT 32
@@ -108,16 +107,20 @@ static int on_get_queue_num(struct door *d)
 	return reply_u64(d, GPU_QUEUES);
 }
 
+/* A bucket that fills by one a second: a guest can't fill the host's disk with QEMU's complaints. */
 static bool may_decline(struct door *d)
 {
 	struct timespec t;
+	int64_t since;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	if (d->declines_from == 0 || t.tv_sec - d->declines_from >= DECLINES_EVERY) {
-		d->declines = DECLINES;
-		d->declines_from = t.tv_sec;
-	}
-	return d->declines && d->declines--;
+	since = t.tv_sec - d->declines_at;
+	d->declines_at = t.tv_sec;
+	d->declines = since > DECLINES_MAX - d->declines ? DECLINES_MAX : d->declines + since;
+	if (d->declines == 0)
+		return false;
+	d->declines--;
+	return true;
 }
 
 /*
@@ -155,15 +158,15 @@ static int add_region(struct door *d, const struct vu_region *r, unsigned fd_ind
 static int on_set_mem_table(struct door *d)
 {
 	const struct vu_mem_table *t = &d->main.body.mem_table;
-	int err;
+	int err, result = 0;
 
 	if (t->count > VU_TABLE_REGIONS || t->count > d->main.fd_count)
 		return -EINVAL;
 	guest_memory_clear(&d->memory);
 	for (unsigned i = 0; i < t->count; i++)
-		if ((err = add_region(d, &t->regions[i], i)) != 0)
-			return err;
-	return 0;
+		if ((err = add_region(d, &t->regions[i], i)) != 0 && result >= 0)
+			result = err;
+	return result;
 }
 
 static int on_get_max_mem_slots(struct door *d)

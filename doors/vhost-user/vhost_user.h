@@ -16,12 +16,13 @@
 #define VHOST_USER_WINDOW_DEFAULT (8ull << 30)
 
 struct vhost_user_options {
-	uint64_t window_size; /* host-visible window, bytes, a multiple of 2 MiB; 0: VHOST_USER_WINDOW_DEFAULT
-			       */
-	bool venus_capset;    /* offer capset 4 too; its contexts are APIR's */
+	/* Host-visible window, bytes: a power of two from 2 MiB, because QEMU makes a PCI BAR of it; 0:
+	 * VHOST_USER_WINDOW_DEFAULT. */
+	uint64_t window_size;
+	bool venus_capset;		 /* offer capset 4 too; its contexts are APIR's */
 	const struct apir_options *apir; /* may be NULL: the defaults */
-	int (*configure)(
-		struct apir *a, void *user); /* sets keys before the VM is served; may be NULL; < 0 ends it */
+	/* Sets keys before the VM is served; may be NULL; a result < 0 ends it. */
+	int (*configure)(struct apir *a, void *user);
 	void *user;
 };
 

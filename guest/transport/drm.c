@@ -106,18 +106,20 @@ static void drm_blob_destroy(struct transport *t, struct shm *shm)
 	*shm = (struct shm){ 0 };
 }
 
-static int drm_submit(struct transport *t, const void *cmd, size_t size)
+/* An empty command is a fence behind everything before it. */
+static int drm_submit(struct transport *t, const void *cmd, size_t size, unsigned flags)
 {
+	bool fence = flags & SUBMIT_FENCE;
 	struct drm_transport *d = drm_of(t);
 	struct virtgpu_execbuffer e = {
-		.flags = VIRTGPU_EXEC_RING_IDX | VIRTGPU_EXEC_FENCE_FD_OUT,
+		.flags = VIRTGPU_EXEC_RING_IDX | (fence ? VIRTGPU_EXEC_FENCE_FD_OUT : 0),
 		.size = (uint32_t)round_up(size, 4),
 		.command = (uintptr_t)cmd,
 		.fence_fd = -1,
 	};
 	int err;
 
-	if (!size || size > sizeof d->padded)
+	if (size > sizeof d->padded)
 		return -E2BIG;
 	if (e.size != size) { /* hosts count in words */
 		d->padded[e.size / 4 - 1] = 0;
@@ -129,7 +131,7 @@ static int drm_submit(struct transport *t, const void *cmd, size_t size)
 		return err;
 	if (d->fence_fd >= 0)
 		close(d->fence_fd);
-	d->fence_fd = e.fence_fd;
+	d->fence_fd = fence ? e.fence_fd : -1;
 	return 0;
 }
 
@@ -162,8 +164,12 @@ static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeo
 {
 	struct drm_transport *d = drm_of(t);
 	int64_t deadline = deadline_after(timeout_ms);
-	int slice = 1;
+	int slice = 1, err = 0;
 
+	if (d->fence_fd < 0 && d->owner == getpid())
+		err = drm_submit(t, NULL, 0, SUBMIT_FENCE);
+	if (err)
+		return word_set(word) ? 1 : err;
 	while (!word_set(word)) {
 		struct pollfd p = { .fd = d->fence_fd, .events = POLLIN };
 		int left = deadline_left(deadline, slice);

@@ -31,16 +31,15 @@ struct submission {
 	struct vtest_header h;
 	uint32_t batches;
 	struct vtest_batch batch;
-	uint32_t cmd[APIR_CMD_MAX / 4];
 };
-#define SUBMISSION_HEAD offsetof(struct submission, cmd)
-static_assert(SUBMISSION_HEAD == 8 + 4 + 32, "wire");
+static_assert(sizeof(struct submission) == 8 + 4 + 32, "wire");
 
 struct socket_transport {
 	struct transport base;
 	struct vtest vtest;
 	pid_t owner; /* a forked child has the descriptor too, but not the right to speak */
-	struct submission submission;
+	uint8_t held[sizeof(struct submission) + APIR_CMD_MAX]; /* submissions that wait for another */
+	size_t n_held;
 };
 
 static struct socket_transport *socket_of(struct transport *t)
@@ -48,9 +47,20 @@ static struct socket_transport *socket_of(struct transport *t)
 	return (struct socket_transport *)t;
 }
 
+/* Sends what was held back: before anything else, so that the order is kept. */
+static int held_send(struct socket_transport *s)
+{
+	size_t n = s->n_held;
+
+	s->n_held = 0;
+	return n ? vtest_send_raw(&s->vtest, s->held, n) : 0;
+}
+
 static int resource_unref(struct socket_transport *s, uint32_t res_id)
 {
-	return vtest_send(&s->vtest, VTEST_RESOURCE_UNREF, &res_id, sizeof res_id);
+	int err = held_send(s);
+
+	return err ? err : vtest_send(&s->vtest, VTEST_RESOURCE_UNREF, &res_id, sizeof res_id);
 }
 
 /* A descriptor for a blob of at least `size` bytes, or -errno. */
@@ -64,7 +74,9 @@ static int blob_request(struct socket_transport *s, size_t size, uint32_t *res_i
 	};
 	int fd, err;
 
-	err = vtest_send(&s->vtest, VTEST_RESOURCE_CREATE_BLOB, &b, sizeof b);
+	err = held_send(s);
+	if (!err)
+		err = vtest_send(&s->vtest, VTEST_RESOURCE_CREATE_BLOB, &b, sizeof b);
 	if (!err)
 		err = vtest_receive(
 			&s->vtest, VTEST_RESOURCE_CREATE_BLOB, res_id, sizeof *res_id, sizeof *res_id);
@@ -125,23 +137,28 @@ static void socket_blob_destroy(struct transport *t, struct shm *shm)
 	*shm = (struct shm){ 0 };
 }
 
-static int socket_submit(struct transport *t, const void *cmd, size_t size)
+/* The wait is on the word itself: no fence is needed. */
+static int socket_submit(struct transport *t, const void *cmd, size_t size, unsigned flags)
 {
 	struct socket_transport *s = socket_of(t);
-	struct submission *m = &s->submission;
-	uint32_t words = (uint32_t)((size + 3) / 4);
-	const uint32_t cmd_offset = (SUBMISSION_HEAD - sizeof m->h) / 4;
-
-	if (!size || size > sizeof m->cmd)
-		return -E2BIG;
-	m->h = (struct vtest_header){ .length = cmd_offset + words, .command = VTEST_SUBMIT_CMD2 };
-	m->batches = 1;
-	m->batch = (struct vtest_batch){
-		.flags = VTEST_BATCH_RING, .cmd_offset = cmd_offset, .cmd_words = words
+	size_t padded = round_up(size, 4);
+	const uint32_t cmd_offset = (sizeof(struct submission) - sizeof(struct vtest_header)) / 4;
+	const struct submission m = {
+		.h = { .length = cmd_offset + (uint32_t)padded / 4, .command = VTEST_SUBMIT_CMD2 },
+		.batches = 1,
+		.batch = { .flags = VTEST_BATCH_RING, .cmd_offset = cmd_offset, .cmd_words = (uint32_t)padded / 4 },
 	};
-	m->cmd[words - 1] = 0;
-	memcpy(m->cmd, cmd, size);
-	return vtest_send_raw(&s->vtest, m, SUBMISSION_HEAD + words * sizeof m->cmd[0]);
+	int err = 0;
+
+	if (!size || size > APIR_CMD_MAX)
+		return -E2BIG;
+	if (s->n_held + sizeof m + padded > sizeof s->held)
+		err = held_send(s);
+	memcpy(s->held + s->n_held, &m, sizeof m);
+	memset(s->held + s->n_held + sizeof m + padded - 4, 0, 4);
+	memcpy(s->held + s->n_held + sizeof m, cmd, size);
+	s->n_held += sizeof m + padded;
+	return err || (flags & SUBMIT_MORE) ? err : held_send(s);
 }
 
 /* Sleeps while the word is 0, at most ms; comes back early for any reason. */
@@ -157,8 +174,10 @@ static int socket_wait(struct transport *t, const _Atomic uint32_t *word, int ti
 {
 	struct socket_transport *s = socket_of(t);
 	int64_t deadline = deadline_after(timeout_ms);
-	int slice = 1;
+	int slice = 1, err = held_send(s);
 
+	if (err)
+		return err;
 	for (;;) {
 		int left = deadline_left(deadline, slice);
 		bool gone;

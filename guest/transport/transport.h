@@ -22,13 +22,22 @@ struct shm {
 	size_t size; /* bytes, as mapped */
 };
 
+/* Expect a long wait: prepare one that costs no processor time. Without it, such a wait first has to send a fence of
+ * its own, an empty command, which only our hosts take. */
+#define SUBMIT_FENCE 1u
+/* Another command follows at once: this one may be held back until then. */
+#define SUBMIT_MORE 2u
+
 struct transport_ops {
 	const char *name; /* "virtio-gpu", "socket" */
 	/* Makes a mappable host blob of at least `size` bytes, attached to our context, zeroed. */
 	int (*blob_create)(struct transport *t, size_t size, struct shm *out);
 	void (*blob_destroy)(struct transport *t, struct shm *shm);
-	/* Sends one command; the host answers in shared memory. The command's bytes are copied. */
-	int (*submit)(struct transport *t, const void *cmd, size_t size);
+	/*
+	 * Sends one command (its bytes are copied); the host answers in shared memory. flags: what the caller knows of
+	 * what comes next, below.
+	 */
+	int (*submit)(struct transport *t, const void *cmd, size_t size, unsigned flags);
 	/*
 	 * Blocks until *word != 0 (returns 1), timeout_ms passed (returns 0), or the host is known to be gone
 	 * (-EPIPE): the submission's fence signalled, or the peer hung up, with the word still 0. Returns 1

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See pending.h. Writes go in the order of their addresses; since none overlaps another, the order among them
+ * doesn't matter. Two are put together when they touch, or when only padding lies between them: what ggml leaves
+ * free behind a tensor for the next one's alignment. One SET_TENSOR then writes them as a row of bytes.
+ */
+#include "guest/pending.h"
+
+#include <string.h>
+
+#include "guest/session.h"
+
+#define TYPE_I8 24 /* one byte an element; ggml never renumbers types */
+
+bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t gap, const void *data)
+{
+	size_t at;
+
+	if (size > PENDING_SMALL || p->n == PENDING_WRITES || size > PENDING_BYTES - p->used)
+		return false;
+	for (at = p->n; at > 0; at--) {
+		const struct pending_write *w = &p->writes[at - 1];
+
+		if (w->buffer < buffer || (w->buffer == buffer && w->start + w->size <= start))
+			break;
+		if (w->buffer == buffer && start + size > w->start)
+			return false;
+	}
+	memmove(&p->writes[at + 1], &p->writes[at], (p->n - at) * sizeof p->writes[0]);
+	p->writes[at] = (struct pending_write){ buffer, start, size, gap, p->used };
+	memcpy(p->bytes + p->used, data, size);
+	p->used += size;
+	p->n++;
+	return true;
+}
+
+/* One run of writes as one command, from writes[first] on; returns the next run's first. */
+static size_t run_post(struct session *s, size_t first)
+{
+	const struct pending *p = &s->pending;
+	const struct pending_write *w = &p->writes[first];
+	uint64_t start = w->start, end = start;
+	struct apir_tensor t = { .id = 1, .type = TYPE_I8, .buffer = w->buffer, .data = start };
+	struct slot *slot;
+	size_t i = first;
+	struct call c;
+	uint8_t *out;
+
+	c.session = s;
+	c.name = "set_tensor";
+	slot = call_slot(&c);
+	if (!slot) {
+		session_note_loss(s);
+		return p->n;
+	}
+	out = slot->data.ptr;
+	for (uint64_t gap = 0; i < p->n && w->buffer == t.buffer && w->start - end <= gap; i++, w++) {
+		if (w->start - start + w->size > PENDING_RUN)
+			break;
+		memset(out + (end - start), 0, w->start - end);
+		memcpy(out + (w->start - start), p->bytes + w->at, w->size);
+		end = w->start + w->size;
+		gap = w->gap;
+	}
+	t.ne[0] = (uint32_t)(end - start);
+	t.ne[1] = t.ne[2] = t.ne[3] = 1;
+	t.nb[0] = 1;
+	t.nb[1] = t.nb[2] = t.nb[3] = t.ne[0];
+	call_header(&c, APIR_FN_BUFFER_SET_TENSOR);
+	call_u64(&c, t.buffer);
+	call_bytes(&c, &t, sizeof t);
+	call_u32(&c, slot->data.res_id);
+	call_u64(&c, 0);
+	call_u64(&c, t.ne[0]);
+	call_post(&c, slot, false);
+	return i;
+}
+
+void pending_flush(struct session *s)
+{
+	if (!session_alive(s))
+		session_note_loss(s);
+	for (size_t i = 0; i < s->pending.n;)
+		i = run_post(s, i);
+	s->pending.n = s->pending.used = 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Small writes on their way: collected here, put together where they lie side by side, and posted before the next
+ * command that could see them. A decoding program sets some ten inputs a token, one after another in one buffer.
+ */
+#ifndef GUEST_PENDING_H
+#define GUEST_PENDING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct session;
+
+#define PENDING_WRITES 64
+#define PENDING_BYTES  0x20000
+#define PENDING_SMALL  0x8000 /* larger ones travel alone */
+#define PENDING_RUN    0x8000 /* what one command carries */
+
+struct pending_write {
+	uint64_t buffer; /* the host's handle */
+	uint64_t start, size; /* within the buffer, bytes */
+	uint64_t gap; /* bytes behind it that nothing else lives in */
+	size_t at;    /* in bytes[] */
+};
+
+struct pending {
+	struct pending_write writes[PENDING_WRITES];
+	size_t n, used;
+	uint8_t bytes[PENDING_BYTES];
+};
+
+/* Collects a write, under the session's lock; the bytes are copied. False: it isn't small, or there is no room or
+ * it overlaps another: flush and try again, or send it alone. gap: how many bytes behind it hold nothing. */
+bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t gap, const void *data);
+/* Posts everything. What fails is noted as a loss. */
+void pending_flush(struct session *s);
+
+#endif

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+/* The APIR component with the real worker: its promises to doors. */
+#include "tests/support/cm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "proto/apir_wire.h"
+#include "tests/support/child.h"
+#include "tests/support/host.h"
+#include "tests/support/process.h"
+
+static struct host *h;
+
+static int open_plain(void **state)
+{
+	(void)state;
+	h = host_open(NULL, false);
+	return h ? 0 : -1;
+}
+
+static int close_host(void **state)
+{
+	(void)state;
+	host_close(h);
+	h = NULL;
+	return 0;
+}
+
+static void unknown_and_taken_ids_are_refused(void **state)
+{
+	uint64_t size;
+
+	(void)state;
+	assert_int_equal(apir_context_create(h->apir, 0, "zero"), -EEXIST);
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	assert_int_equal(apir_context_create(h->apir, 1, "again"), -EEXIST);
+	assert_int_equal(apir_submit(h->apir, 2, 0, "", 1), -ENOENT);
+	assert_int_equal(apir_fence(h->apir, 2, 0, 1), -ENOENT);
+	assert_int_equal(apir_blob_create(h->apir, 0, 4096), -EINVAL);
+	assert_int_equal(apir_blob_create(h->apir, 5, 0), -EINVAL);
+	assert_int_equal(apir_blob_create(h->apir, 5, UINT64_MAX), -EINVAL); /* rounding it up wraps */
+	assert_int_equal(apir_blob_create(h->apir, 5, 4096), 0);
+	assert_int_equal(apir_blob_create(h->apir, 5, 4096), -EEXIST);
+	assert_int_equal(apir_blob_fd(h->apir, 6, &size), -ENOENT);
+	assert_int_equal(apir_blob_attach(h->apir, 1, 6), -ENOENT);
+	assert_int_equal(apir_blob_attach(h->apir, 2, 5), -ENOENT);
+	assert_int_equal(apir_blob_detach(h->apir, 1, 6), -ENOENT);
+	assert_int_equal(apir_blob_unref(h->apir, 6), -ENOENT);
+	assert_int_equal(apir_submit(h->apir, 1, 0, "", APIR_CMD_MAX + 1), -EMSGSIZE);
+	apir_context_destroy(h->apir, 9);
+	assert_true(host_fence(h, 1));
+}
+
+static void a_missing_worker_is_an_error_of_the_context(void **state)
+{
+	struct apir_options opt = { .worker = "/nowhere/ggml-virtgpu-worker" };
+	static const struct apir_listener deaf;
+	struct apir *a;
+
+	(void)state;
+	assert_int_equal(apir_create(&a, &opt, &deaf, NULL), 0);
+	assert_int_equal(apir_context_create(a, 1, "one"), -ENOENT);
+	assert_int_equal(apir_submit(a, 1, 0, "", 1), -ENOENT);
+	assert_int_equal(apir_context_create(a, 1, "one"), -ENOENT); /* the id is free again */
+	apir_destroy(a);
+}
+
+static void blobs_are_sealed(void **state)
+{
+	uint64_t size = 0;
+	char *p;
+	int fd;
+
+	(void)state;
+	assert_int_equal(apir_blob_create(h->apir, 1, 10000), 0);
+	fd = apir_blob_fd(h->apir, 1, &size);
+	assert_true(fd >= 0);
+	assert_int_equal(size, 12288);
+	errno = 0;
+	assert_int_equal(ftruncate(fd, 4096), -1);
+	assert_int_equal(errno, EPERM);
+	errno = 0;
+	assert_int_equal(ftruncate(fd, 1 << 20), -1);
+	assert_int_equal(errno, EPERM);
+	errno = 0;
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(fcntl(fd, F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
+			F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(p != MAP_FAILED);
+	for (uint64_t i = 0; i < size; i++)
+		assert_int_equal(p[i], 0);
+	p[size - 1] = 1;
+	munmap(p, size);
+}
+
+static void quotas_hold(void **state)
+{
+	struct apir_limits limits = { .blob_bytes = 1 << 20, .blobs = 4, .contexts = 2 };
+	struct host *q = host_open(&limits, false);
+
+	(void)state;
+	assert_non_null(q);
+	assert_int_equal(apir_blob_create(q->apir, 1, (1 << 20) + 1), -EDQUOT);
+	assert_int_equal(apir_blob_create(q->apir, 1, UINT64_C(1) << 62), -EDQUOT);
+	assert_int_equal(apir_blob_create(q->apir, 1, 1 << 20), 0);
+	assert_int_equal(apir_blob_create(q->apir, 2, 1), -EDQUOT);
+	assert_int_equal(apir_blob_unref(q->apir, 1), 0);
+	for (uint32_t i = 1; i <= 4; i++)
+		assert_int_equal(apir_blob_create(q->apir, i, 4096), 0);
+	assert_int_equal(apir_blob_create(q->apir, 5, 4096), -EDQUOT);
+	assert_int_equal(apir_context_create(q->apir, 1, "one"), 0);
+	assert_int_equal(apir_context_create(q->apir, 2, "two"), 0);
+	assert_int_equal(apir_context_create(q->apir, 3, "three"), -EDQUOT);
+	assert_true(host_fence(q, 1) && host_fence(q, 2));
+	host_close(q);
+}
+
+static void fences_are_done_in_order(void **state)
+{
+	const size_t n = 2000;
+
+	(void)state;
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	for (uint64_t i = 1; i <= n; i++)
+		assert_int_equal(apir_fence(h->apir, 1, (uint32_t)(i % 3), i * 10), 0);
+	h->last_fence = n * 10;
+	assert_true(host_fence(h, 1));
+	assert_int_equal(h->n_done, n + 1);
+	for (uint64_t i = 1; i <= n; i++) {
+		assert_int_equal(h->done[i - 1].fence, i * 10);
+		assert_int_equal(h->done[i - 1].ring, i % 3);
+		assert_int_equal(h->done[i - 1].ctx, 1);
+	}
+}
+
+static void a_killed_worker_costs_its_own_context_only(void **state)
+{
+	pid_t first;
+
+	(void)state;
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	first = host_worker(h);
+	assert_true(first > 0);
+	assert_int_equal(apir_context_create(h->apir, 2, "two"), 0);
+	assert_true(host_fence(h, 1) && host_fence(h, 2));
+
+	kill(first, SIGSTOP);
+	h->n_done = 0;
+	for (uint64_t i = 101; i <= 110; i++)
+		assert_int_equal(apir_fence(h->apir, 1, 0, i), 0);
+	kill(first, SIGKILL);
+	assert_true(host_loses(h, 1));
+	assert_int_equal(h->n_done, 10); /* all that pended, in order, before the loss */
+	for (uint64_t i = 0; i < 10; i++)
+		assert_int_equal(h->done[i].fence, 101 + i);
+	assert_int_equal(h->n_lost, 1);
+
+	assert_int_equal(apir_submit(h->apir, 1, 0, "", 1), -ENOENT);
+	assert_int_equal(apir_fence(h->apir, 1, 0, 111), 0); /* reported by the next dispatch */
+	assert_true(host_step(h, 0));
+	assert_int_equal(h->done[10].fence, 111);
+	assert_int_equal(h->n_lost, 1);
+
+	assert_true(host_fence(h, 2));
+	apir_context_destroy(h->apir, 1);
+	assert_int_equal(apir_context_create(h->apir, 1, "one again"), 0);
+	h->n_lost = 0;
+	assert_true(host_fence(h, 1));
+}
+
+static void a_flood_loses_its_own_context_only(void **state)
+{
+	static const uint8_t cmd[APIR_CMD_MAX];
+	int err = 0, sent = 0;
+	pid_t first;
+
+	(void)state;
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	first = host_worker(h);
+	assert_int_equal(apir_context_create(h->apir, 2, "two"), 0);
+	assert_true(host_fence(h, 1) && host_fence(h, 2));
+	kill(first, SIGSTOP); /* it takes nothing any more */
+	while (!err && sent < 10000) {
+		err = apir_submit(h->apir, 1, 0, cmd, sizeof cmd);
+		sent++;
+	}
+	assert_int_equal(err, -ENOBUFS);
+	assert_true(sent < 1000);
+	assert_true(host_loses(h, 1));
+	assert_true(process_ends(first, HOST_PATIENCE_MS));
+	assert_true(host_fence(h, 2));
+}
+
+static void a_flood_of_fences_loses_its_own_context_only(void **state)
+{
+	int err = 0, sent = 0;
+	pid_t first;
+
+	(void)state;
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	first = host_worker(h);
+	assert_int_equal(apir_context_create(h->apir, 2, "two"), 0);
+	assert_true(host_fence(h, 1) && host_fence(h, 2));
+	kill(first, SIGSTOP);
+	while (!err && sent < 100000)
+		err = apir_fence(h->apir, 1, 0, (uint64_t)++sent);
+	assert_int_equal(err, -ENOENT);
+	assert_true(sent <= 16385);
+	assert_true(host_loses(h, 1));
+	assert_true(host_fence(h, 2));
+}
+
+/* Commands that are no commands: dropped, survived. */
+static void garbage_is_survived(void **state)
+{
+	static uint8_t garbage[APIR_CMD_MAX];
+
+	(void)state;
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	for (size_t n = 1; n <= 16; n++)
+		assert_int_equal(apir_submit(h->apir, 1, 0, garbage, n), 0);
+	memset(garbage, 0xff, sizeof garbage);
+	assert_int_equal(apir_submit(h->apir, 1, 0, garbage, sizeof garbage), 0);
+	assert_true(host_fence(h, 1));
+}
+
+static void the_worker_has_a_clean_environment(void **state)
+{
+	pid_t worker;
+
+	(void)state;
+	setenv("LD_PRELOAD", "", 1);
+	setenv("SECRET_TOKEN", "hush", 1);
+	setenv("PATHOLOGICAL", "1", 1);
+	setenv("DISPLAY", ":0", 1);
+	setenv("CUDA_VISIBLE_DEVICES", "", 1);
+	setenv("GGML_VK_VISIBLE_DEVICES", "0", 1);
+	setenv("LD_LIBRARY_PATH", "/nowhere", 1);
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	worker = host_worker(h);
+	assert_true(host_fence(h, 1));
+	assert_false(process_has_env(worker, "LD_PRELOAD"));
+	assert_false(process_has_env(worker, "SECRET_TOKEN"));
+	assert_false(process_has_env(worker, "PATHOLOGICAL"));
+	assert_false(process_has_env(worker, "DISPLAY"));
+	assert_true(process_has_env(worker, "CUDA_VISIBLE_DEVICES="));
+	assert_true(process_has_env(worker, "GGML_VK_VISIBLE_DEVICES="));
+	assert_true(process_has_env(worker, "LD_LIBRARY_PATH="));
+	unsetenv("LD_PRELOAD");
+	unsetenv("LD_LIBRARY_PATH");
+}
+
+static void the_worker_has_no_descriptors_of_the_door(void **state)
+{
+	char link[256];
+	pid_t worker;
+	int inherited[8];
+
+	(void)state;
+	/* Some that a careless spawn would pass on. */
+	for (size_t i = 0; i < 8; i++)
+		inherited[i] = open("/etc/passwd", O_RDONLY);
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	worker = host_worker(h);
+	assert_int_equal(apir_context_create(h->apir, 2, "two"), 0);
+	for (uint32_t i = 1; i <= 10; i++) {
+		assert_int_equal(apir_blob_create(h->apir, i, 4096), 0);
+		assert_int_equal(apir_blob_attach(h->apir, 1, i), 0);
+	}
+	assert_true(host_fence(h, 1));
+	process_fd_link(worker, 0, link, sizeof link);
+	assert_string_equal(link, "/dev/null");
+	process_fd_link(worker, 3, link, sizeof link);
+	assert_int_equal(strncmp(link, "socket:", 7), 0);
+	assert_int_equal(process_fds_but(worker, 4, "/memfd:apir-blob"), 0);
+	for (size_t i = 0; i < 8; i++)
+		close(inherited[i]);
+}
+
+static void the_worker_is_limited(void **state)
+{
+	struct rlimit r;
+	pid_t worker;
+
+	(void)state;
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	worker = host_worker(h);
+	assert_true(host_fence(h, 1));
+	assert_int_equal(prlimit(worker, RLIMIT_CORE, NULL, &r), 0);
+	assert_true(r.rlim_cur == 0 && r.rlim_max == 0);
+	assert_int_equal(prlimit(worker, RLIMIT_NOFILE, NULL, &r), 0);
+	assert_true(r.rlim_max <= 1024);
+	assert_int_equal(prlimit(worker, RLIMIT_NPROC, NULL, &r), 0);
+	assert_true(r.rlim_max <= 4096);
+	assert_int_equal(process_status(worker, "NoNewPrivs"), 1);
+	assert_true(getpgid(worker) == worker);
+}
+
+static void a_destroyed_context_ends_its_worker(void **state)
+{
+	pid_t worker;
+
+	(void)state;
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	worker = host_worker(h);
+	assert_true(host_fence(h, 1));
+	apir_context_destroy(h->apir, 1);
+	assert_true(process_ends(worker, HOST_PATIENCE_MS));
+	while (process_status(worker, "PPid") == getpid()) /* until it is reaped */
+		assert_true(host_step(h, HOST_PATIENCE_MS));
+	assert_int_equal(h->n_lost, 0);
+}
+
+static void a_stubborn_worker_is_killed_with_its_host(void **state)
+{
+	pid_t worker;
+
+	(void)state;
+	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
+	worker = host_worker(h);
+	assert_true(host_fence(h, 1));
+	kill(worker, SIGSTOP);
+	close_host(NULL);
+	assert_true(process_ends(worker, 0));
+}
+
+/* A door that is killed can't hang up politely: the kernel does. */
+static void door_that_waits(void *pipe_end)
+{
+	struct host *own = host_open(NULL, false);
+	pid_t worker;
+
+	CHECK(own && apir_context_create(own->apir, 1, "one") == 0);
+	worker = host_worker(own);
+	CHECK(host_fence(own, 1));
+	CHECK(write(*(int *)pipe_end, &worker, sizeof worker) == sizeof worker);
+	pause();
+}
+
+static void the_worker_ends_when_its_door_is_killed(void **state)
+{
+	int ends[2];
+	pid_t door, worker = 0;
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	door = child_start(door_that_waits, &ends[1]);
+	assert_int_equal(read(ends[0], &worker, sizeof worker), sizeof worker);
+	assert_true(worker > 0 && !process_ends(worker, 0));
+	kill(door, SIGKILL);
+	assert_int_equal(child_end(door), 128 + SIGKILL);
+	assert_true(process_ends(worker, 5000));
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void capsets_are_offered_as_configured(void **state)
+{
+	struct apir_capset caps;
+	uint8_t venus[200];
+
+	(void)state;
+	memset(venus, 0xff, sizeof venus);
+	assert_int_equal(apir_capset(h->apir, APIR_CAPSET_VENUS, venus, sizeof venus), -ENOENT);
+	assert_int_equal(apir_capset(h->apir, 1, venus, sizeof venus), -ENOENT);
+	assert_int_equal(apir_capset(h->apir, APIR_CAPSET_APIR, NULL, 0), sizeof caps);
+	assert_int_equal(apir_capset(h->apir, APIR_CAPSET_APIR, &caps, sizeof caps), sizeof caps);
+	assert_int_equal(caps.version, 1);
+	assert_int_equal(caps.supports_blob_resources, 1);
+	apir_route_venus(h->apir);
+	assert_int_equal(apir_capset(h->apir, APIR_CAPSET_VENUS, venus, sizeof venus), APIR_CAPSET_VENUS_SIZE);
+	assert_memory_equal(venus, &caps, sizeof caps);
+	for (size_t i = sizeof caps; i < sizeof venus; i++)
+		assert_int_equal(venus[i], 0);
+}
+
+static void venus_is_routed_with_any_value_of_the_variable(void **state)
+{
+	static const char *const values[] = { "", "0", "1" };
+
+	(void)state;
+	assert_false(apir_routes_venus(h->apir));
+	for (size_t i = 0; i < 3; i++) {
+		struct host *v;
+
+		setenv("VIRGL_ROUTE_VENUS_TO_APIR", values[i], 1);
+		v = host_open(NULL, false);
+		assert_true(v && apir_routes_venus(v->apir));
+		host_close(v);
+	}
+	unsetenv("VIRGL_ROUTE_VENUS_TO_APIR");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_plain, close_host)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(unknown_and_taken_ids_are_refused),
+		TEST(a_missing_worker_is_an_error_of_the_context),
+		TEST(blobs_are_sealed),
+		TEST(quotas_hold),
+		TEST(fences_are_done_in_order),
+		TEST(a_killed_worker_costs_its_own_context_only),
+		TEST(a_flood_loses_its_own_context_only),
+		TEST(a_flood_of_fences_loses_its_own_context_only),
+		TEST(garbage_is_survived),
+		TEST(the_worker_has_a_clean_environment),
+		TEST(the_worker_has_no_descriptors_of_the_door),
+		TEST(the_worker_is_limited),
+		TEST(a_destroyed_context_ends_its_worker),
+		TEST(a_stubborn_worker_is_killed_with_its_host),
+		TEST(the_worker_ends_when_its_door_is_killed),
+		TEST(capsets_are_offered_as_configured),
+		TEST(venus_is_routed_with_any_value_of_the_variable),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
