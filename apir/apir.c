@@ -49,6 +49,8 @@ struct context {
 	uint64_t blob_bytes;
 	uint32_t blobs;
 	uint64_t leave_by; /* CLOCK_MONOTONIC, ms */
+	uint8_t *burst; /* commands that apir_kick() will send; kept with the slot */
+	size_t n_burst;
 };
 
 struct blob {
@@ -194,7 +196,7 @@ static void context_lose(struct apir *a, struct context *c, const char *why)
 }
 
 /* Sends, or gives the context up; what happened is the listener's to hear, not the caller's. */
-static int context_send(struct apir *a, struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
+static int message_send(struct apir *a, struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT, .data.u64 = EV(EV_SOCK, c - a->contexts) };
 	int err = link_send(&c->link, m, payload, size, fd);
@@ -206,6 +208,31 @@ static int context_send(struct apir *a, struct context *c, const struct worker_m
 	if (link_waits(&c->link) && !c->epoll_out && epoll_ctl(a->epoll, EPOLL_CTL_MOD, c->link.sock, &ev) == 0)
 		c->epoll_out = true;
 	return 0;
+}
+
+static int burst_send(struct apir *a, struct context *c)
+{
+	const struct worker_msg m = { .type = WORKER_SUBMIT };
+	size_t n = c->n_burst;
+
+	c->n_burst = 0;
+	return n && c->state == CTX_LIVE ? message_send(a, c, &m, c->burst, n, -1) : 0;
+}
+
+/* Anything else goes behind the commands that came before it. */
+static int context_send(struct apir *a, struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
+{
+	int err = burst_send(a, c);
+
+	return err < 0 ? err : message_send(a, c, m, payload, size, fd);
+}
+
+void apir_kick(struct apir *a)
+{
+	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
+		if (a->contexts[i].n_burst)
+			burst_send(a, &a->contexts[i]);
+	}
 }
 
 struct config_target {
@@ -292,7 +319,7 @@ int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name)
 	}
 	if (!c || live >= a->limits.contexts)
 		return -EDQUOT;
-	*c = (struct context){ .id = ctx_id, .fences = c->fences, .room_fences = c->room_fences };
+	*c = (struct context){ .id = ctx_id, .fences = c->fences, .room_fences = c->room_fences, .burst = c->burst };
 	snprintf(c->name, sizeof c->name, "%s", name && *name ? name : "unnamed");
 	err = link_start(&c->link, a->worker, ctx_id);
 	if (err < 0) {
@@ -350,6 +377,7 @@ void apir_context_destroy(struct apir *a, uint32_t ctx_id)
 	bit = UINT64_C(1) << (c - a->contexts);
 	for (size_t i = 0; i < a->limits.blobs; i++)
 		a->blobs[i].attached &= ~bit;
+	burst_send(a, c);
 	link_flush(&c->link);
 	link_hang_up(&c->link);
 	fences_flush(a, c);
@@ -456,7 +484,8 @@ int apir_blob_unref(struct apir *a, uint32_t res_id)
 int apir_submit(struct apir *a, uint32_t ctx_id, uint32_t ring, const void *cmd, size_t size)
 {
 	struct context *c = context_find(a, ctx_id);
-	struct worker_msg m = { .type = WORKER_SUBMIT, .id = ring };
+	struct worker_cmd head = { .ring = ring, .size = (uint32_t)size };
+	size_t padded;
 
 	if (!c || c->state != CTX_LIVE)
 		return -ENOENT;
@@ -464,7 +493,16 @@ int apir_submit(struct apir *a, uint32_t ctx_id, uint32_t ring, const void *cmd,
 		return -EMSGSIZE;
 	if (size == 0) /* somebody only wants its fence */
 		return 0;
-	return context_send(a, c, &m, cmd, size, -1);
+	padded = round_up(size, 8);
+	if (c->n_burst + sizeof head + padded > WORKER_PAYLOAD_MAX && burst_send(a, c) < 0)
+		return -ENOENT;
+	if (!c->burst && !(c->burst = malloc(WORKER_PAYLOAD_MAX)))
+		return -ENOMEM;
+	memcpy(c->burst + c->n_burst, &head, sizeof head);
+	memset(c->burst + c->n_burst + sizeof head + padded - 8, 0, 8);
+	memcpy(c->burst + c->n_burst + sizeof head, cmd, size);
+	c->n_burst += sizeof head + padded;
+	return 0;
 }
 
 int apir_fence(struct apir *a, uint32_t ctx_id, uint32_t ring, uint64_t fence_id)
@@ -578,6 +616,7 @@ static void workers_end(struct apir *a)
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
 		link_hang_up(&a->contexts[i].link);
 		free(a->contexts[i].fences);
+		free(a->contexts[i].burst);
 	}
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
 		struct link *l = &a->contexts[i].link;

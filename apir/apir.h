@@ -72,6 +72,10 @@ int apir_blob_detach(struct apir *a, uint32_t ctx_id, uint32_t res_id);
 /* Detaches it everywhere and drops the memfd. */
 int apir_blob_unref(struct apir *a, uint32_t res_id);
 
+/* Sends what was submitted. To be called when no more input is at hand, and always before the door sleeps: commands
+ * come in bursts, and their worker is woken once for all of them. */
+void apir_kick(struct apir *a);
+
 /* Queues one command (copied, at most APIR_CMD_MAX bytes). The order per context is kept. A dead or unknown
  * context: -ENOENT; a guest that floods: -ENOBUFS, and the context is lost. */
 int apir_submit(struct apir *a, uint32_t ctx_id, uint32_t ring, const void *cmd, size_t size);

@@ -15,7 +15,7 @@ enum worker_msg_type {
 	WORKER_CONFIG = 1, /* -> worker: payload key NUL value NUL; replaces an earlier value */
 	WORKER_BLOB_ADD,   /* -> worker: res_id, value = size in bytes; the memfd comes along */
 	WORKER_BLOB_DEL,   /* -> worker: res_id */
-	WORKER_SUBMIT,     /* -> worker: ring; payload: the command */
+	WORKER_SUBMIT,     /* -> worker: payload: one or more times struct worker_cmd and the command, padded to 8 */
 	WORKER_FENCE,      /* -> worker: ring, value = fence id; answered by: */
 	WORKER_FENCE_DONE, /* <- worker: ring, value = fence id */
 };
@@ -26,5 +26,13 @@ struct worker_msg {
 	uint64_t value;
 };
 static_assert(sizeof(struct worker_msg) == 16, "wire");
+
+struct worker_cmd {
+	uint32_t ring;
+	uint32_t size; /* of the command, bytes */
+};
+static_assert(sizeof(struct worker_cmd) == 8, "wire");
+
+#define WORKER_PAYLOAD_MAX 0x18000u
 
 #endif

@@ -198,14 +198,15 @@ bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t siz
 		context_refuse(ctx, "graph: %llu bytes are too many", (unsigned long long)size);
 		return false;
 	}
-	if (!incoming_copy(s, shared, size)) {
-		*status = ABI_STATUS_ALLOC_FAILED;
-		return true;
-	}
-	g = graph_find(s, s->incoming, size);
+	/* A match is computed from our own copy, so that it doesn't matter what becomes of the guest's meanwhile. */
+	g = graph_find(s, shared, size);
 	if (g) {
 		ctx->counters.graphs_reused++;
 	} else {
+		if (!incoming_copy(s, shared, size)) {
+			*status = ABI_STATUS_ALLOC_FAILED;
+			return true;
+		}
 		if (!graph_view_read(s->incoming, size, &v)) {
 			context_refuse(ctx, "graph: %llu bytes don't hold what they announce", (unsigned long long)size);
 			return false;

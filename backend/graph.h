@@ -36,7 +36,7 @@ struct graph_store {
 	struct idmap ids;
 };
 
-/* Computes the graph in `shared` (guest-writable, copied here first). Returns false when it was refused as
+/* Computes the graph in `shared` (guest-writable: copied here before it is looked into). Returns false when it was refused as
  * malformed; else *status is ggml's. */
 bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t size, int32_t *status);
 /* Drops every kept graph. */

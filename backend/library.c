@@ -46,15 +46,15 @@ static void ops_learn(struct library *lib)
 	}
 }
 
-/* A decimal number in [min, max] that fills the whole string. */
-static bool number_parse(const char *s, long min, long max, long *out)
+/* A decimal number in [min, max] that fills the string, or the part of it before `separator` (NUL: none). */
+static bool number_parse(const char *s, char separator, long min, long max, long *out)
 {
 	char *end;
 	long v;
 
 	errno = 0;
 	v = strtol(s, &end, 10);
-	if (errno || end == s || (*end && *end != ',') || v < min || v > max)
+	if (errno || end == s || (*end && *end != separator) || v < min || v > max)
 		return false;
 	*out = v;
 	return true;
@@ -68,7 +68,7 @@ static uint32_t device_choose(struct library *lib, struct abi_reg *reg, const ch
 	if (n == 0)
 		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "the GGML library '%s' (%s) offers no device: "
 				"is its hardware and driver there?", path, lib->fn.reg_name(reg));
-	if (wanted && !number_parse(wanted, 0, (long)n - 1, &i))
+	if (wanted && !number_parse(wanted, ',', 0, (long)n - 1, &i))
 		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "ggml.devices: '%s' is no list of numbers from 0 to %zu, "
 				"the devices of '%s'", wanted, n - 1, path);
 	*index = (size_t)i;
@@ -83,7 +83,7 @@ static uint32_t threads_set(struct library *lib, struct abi_reg *reg, const char
 	void *f = lib->fn.reg_get_proc_address(reg, "ggml_backend_set_n_threads");
 	long n = cores_physical();
 
-	if (wanted && !number_parse(wanted, 1, 512, &n))
+	if (wanted && !number_parse(wanted, '\0', 1, 512, &n))
 		return fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "ggml.threads: '%s' is no number from 1 to 512", wanted);
 	if (!f)
 		return 0;

@@ -199,10 +199,11 @@ static void keep(struct kept *k, struct abi_graph *graph, uint32_t n_nodes, size
 	for (uint32_t i = 0; ok && i < n_nodes; i++)
 		ok = remember(k, plugin.fn.graph_node(graph, (int)i));
 	for (size_t i = 0; ok && i < n; i++) {
-		uint64_t id;
+		struct apir_tensor w;
 
-		memcpy(&id, tensors + i * sizeof(struct apir_tensor), sizeof id);
-		ok = remember(k, (const struct abi_tensor *)(uintptr_t)id); /* the nodes a second time: it does no harm */
+		memcpy(&w, tensors + i * sizeof w, sizeof w);
+		if (w.op == 0) /* data; a node is in the list already */
+			ok = remember(k, (const struct abi_tensor *)(uintptr_t)w.id);
 	}
 	k->size = ok ? size : 0;
 }

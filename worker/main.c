@@ -19,7 +19,7 @@
 
 #include "apir/log.h"
 #include "apir/worker_wire.h"
-#include "proto/apir_wire.h"
+#include "proto/cursor.h"
 #include "worker/blobs.h"
 #include "worker/command.h"
 #include "worker/heartbeat.h"
@@ -94,6 +94,20 @@ static ssize_t message_recv(struct worker_msg *m, uint8_t *payload, size_t room,
 	return n < (ssize_t)sizeof *m ? -1 : n;
 }
 
+static int commands_run(uint32_t ctx_id, uint8_t *payload, size_t size)
+{
+	struct cursor c = cursor_over(payload, size);
+	struct worker_cmd head;
+	uint8_t *cmd;
+
+	while (cursor_left(&c)) {
+		if (!cursor_read(&c, &head, sizeof head) || !(cmd = cursor_take(&c, round_up(head.size, 8))))
+			return -EBADMSG;
+		command_run(ctx_id, cmd, head.size);
+	}
+	return 0;
+}
+
 static void message_serve(uint32_t ctx_id, const struct worker_msg *m, uint8_t *payload, size_t size, int fd)
 {
 	struct worker_msg done = { .type = WORKER_FENCE_DONE, .id = m->id, .value = m->value };
@@ -111,7 +125,7 @@ static void message_serve(uint32_t ctx_id, const struct worker_msg *m, uint8_t *
 		blob_del(m->id);
 		break;
 	case WORKER_SUBMIT:
-		command_run(ctx_id, payload, size);
+		err = commands_run(ctx_id, payload, size);
 		break;
 	case WORKER_FENCE:
 		if (send(WORKER_FD, &done, sizeof done, MSG_NOSIGNAL) < 0)
@@ -129,7 +143,7 @@ static void message_serve(uint32_t ctx_id, const struct worker_msg *m, uint8_t *
 
 int main(int argc, char **argv)
 {
-	static uint8_t payload[APIR_CMD_MAX];
+	static _Alignas(8) uint8_t payload[WORKER_PAYLOAD_MAX];
 	struct worker_msg m;
 	uint32_t ctx_id;
 	ssize_t n;

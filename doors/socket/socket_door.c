@@ -96,6 +96,7 @@ static int client_serve(struct client *c, int stop_fd)
 		int err;
 
 		fds[CONN].events = stream_pending(&c->stream) ? POLLOUT : POLLIN;
+		apir_kick(c->apir);
 		if (poll(fds, FDS, -1) < 0) {
 			if (errno == EINTR)
 				continue;

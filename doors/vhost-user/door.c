@@ -92,6 +92,7 @@ static int loop(struct door *d, int stop_fd)
 		p[POLL_STOP] = (struct pollfd){ .fd = stop_fd, .events = POLLIN };
 		for (unsigned i = 0; i < GPU_QUEUES; i++)
 			p[POLL_KICK + i] = (struct pollfd){ .fd = d->queues[i].kick, .events = POLLIN };
+		apir_kick(d->apir);
 		if (poll(p, POLL_COUNT, more ? 0 : window_timeout(&d->window)) < 0) {
 			if (errno == EINTR)
 				continue;

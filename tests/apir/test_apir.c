@@ -22,7 +22,7 @@ static struct host *h;
 static int open_plain(void **state)
 {
 	(void)state;
-	h = host_open(NULL, false);
+	h = host_open(NULL, HOST_BARE);
 	return h ? 0 : -1;
 }
 
@@ -106,7 +106,7 @@ static void blobs_are_sealed(void **state)
 static void quotas_hold(void **state)
 {
 	struct apir_limits limits = { .blob_bytes = 1 << 20, .blobs = 4, .contexts = 2 };
-	struct host *q = host_open(&limits, false);
+	struct host *q = host_open(&limits, HOST_BARE);
 
 	(void)state;
 	assert_non_null(q);
@@ -337,7 +337,7 @@ static void a_stubborn_worker_is_killed_with_its_host(void **state)
 /* A door that is killed can't hang up politely: the kernel does. */
 static void door_that_waits(void *pipe_end)
 {
-	struct host *own = host_open(NULL, false);
+	struct host *own = host_open(NULL, HOST_BARE);
 	pid_t worker;
 
 	CHECK(own && apir_context_create(own->apir, 1, "one") == 0);
@@ -394,7 +394,7 @@ static void venus_is_routed_with_any_value_of_the_variable(void **state)
 		struct host *v;
 
 		setenv("VIRGL_ROUTE_VENUS_TO_APIR", values[i], 1);
-		v = host_open(NULL, false);
+		v = host_open(NULL, HOST_BARE);
 		assert_true(v && apir_routes_venus(v->apir));
 		host_close(v);
 	}

@@ -15,7 +15,7 @@ static struct guest g;
 static int open_ready(void **state)
 {
 	(void)state;
-	h = host_open(NULL, true);
+	h = host_open(NULL, HOST_GGML);
 	return h && guest_open(&g, h, 1) && guest_ready(&g) ? 0 : -1;
 }
 

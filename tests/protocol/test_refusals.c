@@ -21,7 +21,7 @@ static pid_t worker;
 static int open_ready(void **state)
 {
 	(void)state;
-	h = host_open(NULL, true);
+	h = host_open(NULL, HOST_GGML);
 	if (!h || !guest_open(&g, h, 1) || !guest_ready(&g))
 		return -1;
 	worker = host_worker(h);

@@ -30,7 +30,7 @@ static void on_context_lost(void *user, uint32_t ctx)
 
 static const struct apir_listener listener = { .fence_done = on_fence_done, .context_lost = on_context_lost };
 
-struct host *host_open(const struct apir_limits *limits, bool ggml)
+struct host *host_open(const struct apir_limits *limits, enum host_config config)
 {
 	struct apir_options opt = { .worker = test_path("TEST_WORKER") };
 	struct host *h = calloc(1, sizeof *h);
@@ -42,11 +42,11 @@ struct host *host_open(const struct apir_limits *limits, bool ggml)
 	if (limits)
 		opt.limits = *limits;
 	err = apir_create(&h->apir, &opt, &listener, h);
-	if (!err)
+	if (!err && config >= HOST_BACKEND)
 		err = apir_configure(h->apir, 0, "apir.load_library.path", test_path("TEST_BACKEND"));
-	if (!err)
+	if (!err && config == HOST_GGML)
 		err = apir_configure(h->apir, 0, "ggml.threads", "1");
-	if (!err && ggml) {
+	if (!err && config == HOST_GGML) {
 		snprintf(path, sizeof path, "%s/libggml-cpu-x64.so", test_path("TEST_GGML"));
 		err = apir_configure(h->apir, 0, "ggml.library.path", path);
 	}

@@ -24,9 +24,11 @@ struct host {
 	uint64_t last_fence;
 };
 
-/* limits may be NULL. The configuration: the backend library under test; the GGML library where ggml is true.
- * The caller frees with host_close(). NULL: it could not be made, which was said. */
-struct host *host_open(const struct apir_limits *limits, bool ggml);
+/* What is configured: nothing, the backend library under test, or that and ggml's CPU library. */
+enum host_config { HOST_BARE, HOST_BACKEND, HOST_GGML };
+
+/* limits may be NULL. The caller frees with host_close(). NULL: it could not be made, which was said. */
+struct host *host_open(const struct apir_limits *limits, enum host_config config);
 void host_close(struct host *h);
 
 /* Dispatches until the fence is done or the context is lost: true, done and not lost. */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * GGML libraries with something wrong, all in one file: the registration function that is named decides what. It hangs
+ * on the real libggml-base, as plugins do.
+ */
+#include <signal.h>
+
+#include "ggml-abi/abi.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+static const char *name(struct abi_reg *r)
+{
+	(void)r;
+	return "fake";
+}
+
+static size_t no_devices(struct abi_reg *r)
+{
+	(void)r;
+	return 0;
+}
+
+static size_t one_device(struct abi_reg *r)
+{
+	(void)r;
+	return 1;
+}
+
+static const char *device_name(struct abi_device *d)
+{
+	(void)d;
+	return "broken";
+}
+
+static struct abi_backend *no_backend(struct abi_device *d, const char *params)
+{
+	(void)d;
+	(void)params;
+	return NULL;
+}
+
+static struct abi_device device = { .get_name = device_name, .get_description = device_name, .init_backend = no_backend };
+
+static struct abi_device *get_device(struct abi_reg *r, size_t i)
+{
+	(void)r;
+	return i == 0 ? &device : NULL;
+}
+
+static void *no_function(struct abi_reg *r, const char *f)
+{
+	(void)r;
+	(void)f;
+	return NULL;
+}
+
+static struct abi_reg reg = { .get_name = name, .get_device = get_device, .get_proc_address = no_function };
+
+EXPORT struct abi_reg *fake_null(void);
+EXPORT struct abi_reg *fake_null(void)
+{
+	return NULL;
+}
+
+EXPORT struct abi_reg *fake_no_device(void);
+EXPORT struct abi_reg *fake_no_device(void)
+{
+	reg.api_version = ABI_API_2;
+	reg.get_device_count = no_devices;
+	return &reg;
+}
+
+EXPORT struct abi_reg *fake_no_backend(void);
+EXPORT struct abi_reg *fake_no_backend(void)
+{
+	reg.api_version = ABI_API_2;
+	reg.get_device_count = one_device;
+	return &reg;
+}
+
+EXPORT struct abi_reg *fake_future(void);
+EXPORT struct abi_reg *fake_future(void)
+{
+	reg.api_version = 99;
+	reg.get_device_count = one_device;
+	return &reg;
+}
+
+EXPORT struct abi_reg *fake_crash(void);
+EXPORT struct abi_reg *fake_crash(void)
+{
+	raise(SIGKILL);
+	return NULL;
+}
+
+EXPORT struct abi_backend *fake_init(size_t device_number);
+EXPORT struct abi_backend *fake_init(size_t device_number)
+{
+	(void)device_number;
+	return NULL;
+}
