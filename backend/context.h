@@ -37,6 +37,7 @@ struct backend_context {
 	struct handle_table handles;
 	uint64_t buft_handle;
 	uint64_t next_fake;
+	uint64_t features; /* agreed by hello; APIR_FEATURE_* */
 	struct graph_store graphs;
 	struct counters counters;
 };

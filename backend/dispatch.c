@@ -44,6 +44,17 @@ static const struct {
 };
 static_assert(ARRAY_SIZE(functions) == APIR_FN_COUNT, "a row per function");
 
+/* Ours are few and far from upstream's numbers. */
+static backend_fn *function_find(uint32_t number, const char **name)
+{
+	if (number < ARRAY_SIZE(functions)) {
+		*name = functions[number].name;
+		return functions[number].fn;
+	}
+	*name = "hello";
+	return number == APIR_FN_HELLO ? on_hello : NULL;
+}
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct backend_context *contexts[MAX_CONTEXTS];
 
@@ -152,16 +163,18 @@ EXPORT uint32_t apir_backend_dispatcher(uint32_t ctx_id, struct apir_callbacks *
 	struct cursor in = cursor_over(dec_cur, (size_t)(dec_end - dec_cur));
 	struct cursor out = cursor_over(enc_cur, (size_t)(enc_end - enc_cur));
 	struct backend_context *ctx = context_find(ctx_id);
+	const char *name;
+	backend_fn *fn = function_find(function, &name);
 	uint32_t code;
 
 	(void)callbacks;
 	*enc_cur_after = enc_cur;
-	if (!ctx || function >= ARRAY_SIZE(functions))
+	if (!ctx || !fn)
 		return APIR_FN_INVALID;
 	ctx->counters.commands++;
-	code = functions[function].fn(ctx, &in, &out);
+	code = fn(ctx, &in, &out);
 	if (code != APIR_FN_OK)
-		backend_log(ABI_LOG_DEBUG, "context %" PRIu32 ": %s: code %" PRIu32, ctx_id, functions[function].name, code);
+		backend_log(ABI_LOG_DEBUG, "context %" PRIu32 ": %s: code %" PRIu32, ctx_id, name, code);
 	*enc_cur_after = enc_cur + out.pos;
 	return code;
 }

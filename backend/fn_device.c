@@ -8,6 +8,18 @@
 
 #define reply(written) ((written) ? APIR_FN_OK : APIR_FN_FAILED)
 
+uint32_t on_hello(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	uint64_t wanted, known = ctx->lib.has_counts ? APIR_FEATURE_USE_COUNTS : 0;
+	uint32_t version;
+
+	if (!cursor_read_u32(in, &version) || !cursor_read_u64(in, &wanted))
+		return APIR_FN_REFUSED;
+	graph_store_empty(ctx); /* the same bytes may mean something else from now on */
+	ctx->features = wanted & known;
+	return reply(cursor_write_u32(out, APIR_HELLO_VERSION) && cursor_write_u64(out, ctx->features));
+}
+
 /* APIR 0.2 knows one device. */
 uint32_t on_device_count(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {

@@ -10,6 +10,7 @@
 #include "backend/context.h"
 #include "backend/log.h"
 #include "backend/tensor.h"
+#include "ggml-abi/counts.h"
 #include "proto/cursor.h"
 
 static void graph_drop(struct backend_context *ctx, struct graph *g)
@@ -143,19 +144,34 @@ static bool node_check(struct backend_context *ctx, const struct abi_tensor *nod
 	return true;
 }
 
+/* How often the guest's whole graph reads each tensor: without it the device fuses nothing; counted here, it would
+ * miss the readers in other splits. */
+static void counts_set(const struct graph_view *v, struct graph *g)
+{
+	for (uint32_t i = 0; i < v->n_tensors; i++) {
+		uint32_t n;
+
+		memcpy(&n, v->tensors + i * sizeof(struct apir_tensor) + offsetof(struct apir_tensor, use_count), sizeof n);
+		if (n && n <= INT32_MAX)
+			abi_count_set(g->ggml, &g->tensors[i], (int32_t)n);
+	}
+}
+
 /* Fills g from v; on failure g holds what the caller drops. */
 static bool graph_build(struct backend_context *ctx, const struct graph_view *v, struct graph *g)
 {
 	const struct abi_symbols *fn = &ctx->lib.fn;
+	size_t room;
 
 	g->tensors = calloc(v->n_tensors ? v->n_tensors : 1, sizeof *g->tensors);
 	if (!g->tensors || !tensors_build(ctx, v, g->tensors))
 		return false;
+	room = v->n_nodes > v->n_tensors ? v->n_nodes : v->n_tensors; /* its set holds nodes and leaves */
 	g->holder = fn->init((struct abi_init_params){
-			.mem_size = fn->graph_overhead_custom(v->n_nodes, false) + 1024, .no_alloc = true });
+			.mem_size = fn->graph_overhead_custom(room, false) + 1024, .no_alloc = true });
 	if (!g->holder)
 		return false;
-	g->ggml = fn->new_graph_custom(g->holder, v->n_nodes, false);
+	g->ggml = fn->new_graph_custom(g->holder, room, false);
 	g->n_nodes = v->n_nodes;
 	for (uint32_t i = 0; i < v->n_nodes; i++) {
 		uint64_t id;
@@ -170,6 +186,8 @@ static bool graph_build(struct backend_context *ctx, const struct graph_view *v,
 			return false;
 		fn->graph_add_node(g->ggml, &g->tensors[at]);
 	}
+	if (ctx->features & APIR_FEATURE_USE_COUNTS)
+		counts_set(v, g);
 	return true;
 }
 

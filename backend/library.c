@@ -9,6 +9,7 @@
 
 #include "backend/cores.h"
 #include "backend/log.h"
+#include "ggml-abi/counts.h"
 #include "proto/apir_wire.h"
 
 #define PATH_ENV "APIR_LLAMA_CPP_GGML_LIBRARY_PATH"
@@ -141,6 +142,7 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI, "'%s' has plugin API %d (ggml %s); supported: " ABI_SUPPORTED,
 				path, reg->api_version, lib->fn.version());
 	ops_learn(lib);
+	lib->has_counts = abi_counts_check(&lib->fn, handle);
 	code = device_choose(lib, reg, path, get(user, "ggml.devices"), &index);
 	if (code)
 		return code;

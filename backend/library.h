@@ -22,6 +22,7 @@ struct library {
 	struct abi_backend *backend; /* owned */
 	union abi_buft *buft;        /* the device's own */
 	struct op_numbers ops;
+	bool has_counts; /* use counts can be set in its graphs: ggml-abi/counts.h */
 	int64_t blck_size[ABI_N_TYPES]; /* 0: no such type any more */
 	size_t type_size[ABI_N_TYPES];
 };

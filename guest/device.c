@@ -143,6 +143,20 @@ static bool read_text(struct cursor *c, void *out)
 	return true;
 }
 
+/* What both ends can beyond APIR 0.2. An older host doesn't know the question; then it is nothing. */
+static void hello(void)
+{
+	uint32_t version;
+	struct call c;
+
+	call_begin(&c, &plugin.session, APIR_FN_HELLO, "hello");
+	call_u32(&c, APIR_HELLO_VERSION);
+	call_u64(&c, plugin.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
+	if (call_try(&c) < 0 || !cursor_read_u32(&c.reply, &version) || !cursor_read_u64(&c.reply, &plugin.features))
+		plugin.features = 0;
+	call_end(&c);
+}
+
 int device_setup(char *err, size_t err_size)
 {
 	char description[160] = "";
@@ -162,6 +176,7 @@ int device_setup(char *err, size_t err_size)
 				plugin.session.transport->where, strerror(-e));
 		return e;
 	}
+	hello();
 	plugin.alignment = alignment;
 	plugin.max_size = max;
 	snprintf(plugin.device_name, sizeof plugin.device_name, "VirtGPU0");

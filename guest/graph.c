@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ggml-abi/counts.h"
 #include "guest/say.h"
 
 struct writer {
+	const struct abi_graph *graph;
 	struct idmap *ids;
 	uint32_t max_ids;
 	uint8_t *tensors; /* where the first goes, unaligned */
@@ -43,12 +45,18 @@ static uint8_t *tensor_place(struct writer *w, const struct abi_tensor *t)
 	return w->tensors + w->n_tensors++ * sizeof(struct apir_tensor);
 }
 
+static int32_t count_of(const struct abi_graph *graph, const struct abi_tensor *t)
+{
+	return plugin.features & APIR_FEATURE_USE_COUNTS ? abi_count_get(graph, t) : 0;
+}
+
 static bool tensor_put(struct writer *w, const struct abi_tensor *t, struct apir_tensor *out)
 {
 	uint8_t *at = tensor_place(w, t);
 
 	if (!at)
 		return false;
+	out->use_count = (uint32_t)count_of(w->graph, t);
 	memcpy(at, out, sizeof *out);
 	return true;
 }
@@ -109,7 +117,7 @@ static size_t graph_write(struct abi_graph *graph, struct idmap *ids, uint32_t m
 	uint32_t n_nodes = (uint32_t)plugin.fn.graph_n_nodes(graph), n_tensors;
 	size_t head = sizeof n_nodes + n_nodes * sizeof(uint64_t) + sizeof n_tensors;
 	uint8_t *p = shm->ptr;
-	struct writer w = { .ids = ids, .max_ids = max_ids, .tensors = p + head };
+	struct writer w = { .graph = graph, .ids = ids, .max_ids = max_ids, .tensors = p + head };
 
 	*why = no_shm;
 	if (shm->size < head)
@@ -141,6 +149,7 @@ struct kept {
 	uint32_t n_nodes, n_tensors;
 	const struct abi_tensor **tensors; /* the nodes, then what they read besides */
 	struct abi_tensor *copies;
+	int32_t *counts; /* how often each is read in the whole graph */
 	uint32_t room;
 	uint64_t last_used, epoch;
 	bool proven; /* the host has computed it once */
@@ -159,18 +168,19 @@ static bool unchanged(const struct kept *k, struct abi_graph *graph, uint32_t n_
 			return false;
 	}
 	for (uint32_t i = 0; i < k->n_tensors; i++) {
-		if (memcmp(k->tensors[i], &k->copies[i], sizeof k->copies[i]))
+		if (memcmp(k->tensors[i], &k->copies[i], sizeof k->copies[i]) || count_of(graph, k->tensors[i]) != k->counts[i])
 			return false;
 	}
 	return true;
 }
 
-static bool remember(struct kept *k, const struct abi_tensor *t)
+static bool remember(struct kept *k, const struct abi_graph *graph, const struct abi_tensor *t)
 {
 	if (k->n_tensors == k->room) {
 		uint32_t more = k->room ? k->room * 2 : 1024;
 		const struct abi_tensor **tensors = realloc(k->tensors, more * sizeof(const struct abi_tensor *));
 		struct abi_tensor *copies;
+		int32_t *counts;
 
 		if (!tensors)
 			return false;
@@ -179,9 +189,14 @@ static bool remember(struct kept *k, const struct abi_tensor *t)
 		if (!copies)
 			return false;
 		k->copies = copies;
+		counts = realloc(k->counts, more * sizeof *counts);
+		if (!counts)
+			return false;
+		k->counts = counts;
 		k->room = more;
 	}
 	k->tensors[k->n_tensors] = t;
+	k->counts[k->n_tensors] = count_of(graph, t);
 	k->copies[k->n_tensors++] = *t;
 	return true;
 }
@@ -197,13 +212,13 @@ static void keep(struct kept *k, struct abi_graph *graph, uint32_t n_nodes, size
 	k->n_nodes = n_nodes;
 	k->epoch = buffers_epoch();
 	for (uint32_t i = 0; ok && i < n_nodes; i++)
-		ok = remember(k, plugin.fn.graph_node(graph, (int)i));
+		ok = remember(k, graph, plugin.fn.graph_node(graph, (int)i));
 	for (size_t i = 0; ok && i < n; i++) {
 		struct apir_tensor w;
 
 		memcpy(&w, tensors + i * sizeof w, sizeof w);
 		if (w.op == 0) /* data; a node is in the list already */
-			ok = remember(k, (const struct abi_tensor *)(uintptr_t)w.id);
+			ok = remember(k, graph, (const struct abi_tensor *)(uintptr_t)w.id);
 	}
 	k->size = ok ? size : 0;
 }

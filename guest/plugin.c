@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ggml-abi/counts.h"
 #include "ggml-abi/probe.h"
 #include "guest/say.h"
 
@@ -93,6 +94,7 @@ static bool plugin_setup(const void *caller)
 	};
 	if (registered_already(handle))
 		return true;
+	plugin.has_counts = abi_counts_check(&plugin.fn, handle);
 	if (session_open(&plugin.session, err, sizeof err) < 0) {
 		say_warn("no device: %s", err);
 		return true;

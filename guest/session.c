@@ -422,7 +422,7 @@ void call_post(struct call *c, struct slot *slot, bool has_status)
 	session_note_loss(s);
 }
 
-static int run(struct call *c, bool long_wait)
+static int run(struct call *c, bool long_wait, bool quiet)
 {
 	struct session *s = c->session;
 	bool was_alive = session_alive(s);
@@ -436,7 +436,7 @@ static int run(struct call *c, bool long_wait)
 	/* Commands are executed in order: what was posted before has its answer now. */
 	if (code >= 0)
 		call_settle(c);
-	if (code != APIR_FORWARD_OK && was_alive)
+	if (code != APIR_FORWARD_OK && was_alive && !(quiet && code > 0))
 		complain(s, c->name, code);
 	if (code < 0)
 		return -EPIPE;
@@ -448,12 +448,17 @@ static int run(struct call *c, bool long_wait)
 
 int call_run(struct call *c)
 {
-	return run(c, false);
+	return run(c, false, false);
 }
 
 int call_run_long(struct call *c)
 {
-	return run(c, true);
+	return run(c, true, false);
+}
+
+int call_try(struct call *c)
+{
+	return run(c, false, true);
 }
 
 void call_end(struct call *c)

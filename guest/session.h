@@ -82,6 +82,8 @@ void call_settle(struct call *c);
 /* Sends and waits; _long: for longer than a moment. 0; -EPIPE: the host is gone; -EREMOTEIO: it refused or failed, which was reported. */
 int call_run(struct call *c);
 int call_run_long(struct call *c);
+/* call_run() for a question that the host needn't know: a refusal isn't reported. */
+int call_try(struct call *c);
 void call_end(struct call *c);
 
 #endif

@@ -122,8 +122,15 @@ enum apir_fn {
 	APIR_FN_BUFFER_CLEAR = 20,      /* buffer, uint8 */
 	APIR_FN_BUFFER_FREE = 21,       /* buffer */
 	APIR_FN_GRAPH_COMPUTE = 22,     /* uint32 res, size n -> int32 ggml_status */
-	APIR_FN_COUNT
+	APIR_FN_COUNT,
+
+	/* Ours. An older host answers APIR_FN_INVALID. */
+	APIR_FN_HELLO = 0x100, /* uint32 version, uint64 features -> uint32 version, uint64 features that hold from now on */
 };
+
+#define APIR_HELLO_VERSION 1u
+/* struct apir_tensor's use_count is the count of the guest's graph. */
+#define APIR_FEATURE_USE_COUNTS UINT64_C(1)
 
 /* A tensor within set_tensor, get_tensor, cpy_tensor and a graph: C layout, natural alignment. */
 struct apir_tensor {

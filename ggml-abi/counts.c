@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* See counts.h. Source of the layout: ggml 0.25.1 and 0.27.0 as shipped, the same in both. */
+#include "ggml-abi/counts.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+/* The graph's set of tensors: open addressing, linear probing, by address. */
+struct graph_layout {
+	int32_t size, n_nodes, n_leafs;
+	struct abi_tensor **nodes, **grads, **grad_accs, **leafs;
+	int32_t *use_counts; /* by the set's slots */
+	size_t set_size;
+	uint32_t *set_used; /* a bit a slot */
+	struct abi_tensor **set_keys;
+};
+static_assert(offsetof(struct graph_layout, use_counts) == 0x30, "ggml_cgraph");
+static_assert(offsetof(struct graph_layout, set_keys) == 0x48, "ggml_cgraph");
+
+static const struct graph_layout *layout(const struct abi_graph *g)
+{
+	return (const void *)g;
+}
+
+static bool slot_used(const struct graph_layout *g, size_t i)
+{
+	return g->set_used[i / 32] >> (i % 32) & 1;
+}
+
+/* The tensor's slot, or the free one where it would go; set_size: neither. */
+static size_t slot_find(const struct graph_layout *g, const struct abi_tensor *t)
+{
+	size_t start, i;
+
+	if (!g->set_size)
+		return 0;
+	i = start = ((uintptr_t)t >> 4) % g->set_size;
+	while (slot_used(g, i) && g->set_keys[i] != t) {
+		i = (i + 1) % g->set_size;
+		if (i == start)
+			return g->set_size;
+	}
+	return i;
+}
+
+int32_t abi_count_get(const struct abi_graph *graph, const struct abi_tensor *t)
+{
+	const struct graph_layout *g = layout(graph);
+	size_t i = slot_find(g, t);
+
+	return i < g->set_size && slot_used(g, i) ? g->use_counts[i] : 0;
+}
+
+bool abi_count_set(struct abi_graph *graph, struct abi_tensor *t, int32_t count)
+{
+	const struct graph_layout *g = layout(graph);
+	size_t i = slot_find(g, t);
+
+	if (i >= g->set_size)
+		return false;
+	g->set_used[i / 32] |= UINT32_C(1) << (i % 32);
+	g->set_keys[i] = t;
+	g->use_counts[i] = count;
+	return true;
+}
+
+bool abi_counts_check(const struct abi_symbols *s, void *handle)
+{
+	struct abi_tensor *(*add)(struct abi_context *, struct abi_tensor *, struct abi_tensor *);
+	void (*expand)(struct abi_graph *, struct abi_tensor *);
+	void *f = dlsym(handle, "ggml_add"), *e = dlsym(handle, "ggml_build_forward_expand");
+	struct abi_tensor *a, *b, *c, *d;
+	struct abi_context *ctx;
+	struct abi_graph *g;
+	bool ok;
+
+	if (!f || !e)
+		return false;
+	memcpy(&add, &f, sizeof f);
+	memcpy(&expand, &e, sizeof e);
+	ctx = s->init((struct abi_init_params){
+			.mem_size = 8 * s->tensor_overhead() + s->graph_overhead_custom(16, false), .no_alloc = true });
+	if (!ctx)
+		return false;
+	a = s->new_tensor_4d(ctx, 0, 1, 1, 1, 1);
+	b = s->new_tensor_4d(ctx, 0, 1, 1, 1, 1);
+	c = add(ctx, a, b);
+	d = add(ctx, c, a);
+	g = s->new_graph_custom(ctx, 16, false);
+	expand(g, d);
+	ok = layout(g)->size == 16 && layout(g)->n_nodes == 2 && layout(g)->n_leafs == 2 && layout(g)->nodes[1] == d &&
+	     layout(g)->set_size >= 16 && layout(g)->set_size < 4096 && abi_count_get(g, a) == 2 && abi_count_get(g, b) == 1 &&
+	     abi_count_get(g, c) == 1 && abi_count_get(g, d) == 0;
+	s->free(ctx);
+	return ok;
+}
