@@ -51,8 +51,8 @@ static backend_fn *function_find(uint32_t number, const char **name)
 		*name = functions[number].name;
 		return functions[number].fn;
 	}
-	*name = "hello";
-	return number == APIR_FN_HELLO ? on_hello : NULL;
+	*name = number == APIR_FN_HELLO ? "hello" : "write";
+	return number == APIR_FN_HELLO ? on_hello : number == APIR_FN_WRITE ? on_write : NULL;
 }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -143,6 +143,35 @@ uint32_t on_buffer_free(struct backend_context *ctx, struct cursor *in, struct c
 	return APIR_FN_OK;
 }
 
+/* The bytes are in the command itself: a private copy already. */
+uint32_t on_write(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)out;
+	while (cursor_left(in)) {
+		struct abi_tensor row = { .type = ABI_TYPE_I8, .ne = { 0, 1, 1, 1 } };
+		const struct buffer *b = NULL;
+		const void *bytes = NULL;
+		struct apir_write w;
+
+		if (cursor_read(in, &w, sizeof w) && w.size > 0 && w.size <= APIR_CMD_MAX)
+			bytes = cursor_take(in, round_up(w.size, 8));
+		if (bytes)
+			b = handle_get(&ctx->handles, w.buffer, OBJ_BUFFER);
+		if (!b || !range_ok(w.start, w.size, b->size)) {
+			context_refuse(ctx, "write: truncated, or no range of a buffer");
+			return APIR_FN_REFUSED;
+		}
+		row.buffer = b->ggml;
+		row.data = b->base + w.start;
+		row.ne[0] = (int64_t)w.size;
+		row.nb[0] = 1;
+		row.nb[1] = row.nb[2] = row.nb[3] = w.size;
+		ctx->lib.fn.tensor_set(&row, bytes, 0, w.size);
+		ctx->counters.bytes_set += w.size;
+	}
+	return APIR_FN_OK;
+}
+
 uint32_t on_graph_compute(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	int32_t status;

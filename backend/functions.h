@@ -15,6 +15,6 @@ backend_fn on_buft_name, on_buft_alignment, on_buft_max_size, on_buft_is_host, o
 	on_buft_alloc_size;
 backend_fn on_buffer_base, on_buffer_set_tensor, on_buffer_get_tensor, on_buffer_cpy_tensor, on_buffer_clear,
 	on_buffer_free;
-backend_fn on_graph_compute, on_hello;
+backend_fn on_graph_compute, on_hello, on_write;
 
 #endif

@@ -23,7 +23,7 @@
 #define ABI_N_TYPES    43
 #define ABI_N_UNARY    22
 #define ABI_N_GLU      7
-#define ABI_FLAG_COMPUTE 16
+#define ABI_TYPE_I8    24
 
 enum abi_version { ABI_API_2 = 2, ABI_API_3 = 3 };
 

@@ -93,7 +93,7 @@ static const struct {
 	int32_t number;
 	const char *name;
 } op_landmarks[] = { { 0, "NONE" }, { 2, "ADD" }, { ABI_N_OPS - 1, "GLU" } },
-  type_landmarks[] = { { 0, "f32" }, { 2, "q4_0" }, { 30, "bf16" }, { 39, "mxfp4" } },
+  type_landmarks[] = { { 0, "f32" }, { 2, "q4_0" }, { ABI_TYPE_I8, "i8" }, { 30, "bf16" }, { 39, "mxfp4" } },
   unary_landmarks[] = { { 0, "ABS" }, { 6, "RELU" }, { ABI_N_UNARY - 1, "TRUNC" } },
   glu_landmarks[] = { { 0, "REGLU" }, { 3, "SWIGLU_OAI" } };
 

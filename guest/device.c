@@ -151,9 +151,9 @@ static void hello(void)
 
 	call_begin(&c, &plugin.session, APIR_FN_HELLO, "hello");
 	call_u32(&c, APIR_HELLO_VERSION);
-	call_u64(&c, plugin.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
-	if (call_try(&c) < 0 || !cursor_read_u32(&c.reply, &version) || !cursor_read_u64(&c.reply, &plugin.features))
-		plugin.features = 0;
+	call_u64(&c, APIR_FEATURE_WRITE | (plugin.has_counts ? APIR_FEATURE_USE_COUNTS : 0));
+	if (call_try(&c) < 0 || !cursor_read_u32(&c.reply, &version) || !cursor_read_u64(&c.reply, &plugin.session.features))
+		plugin.session.features = 0;
 	call_end(&c);
 }
 

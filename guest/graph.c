@@ -47,7 +47,7 @@ static uint8_t *tensor_place(struct writer *w, const struct abi_tensor *t)
 
 static int32_t count_of(const struct abi_graph *graph, const struct abi_tensor *t)
 {
-	return plugin.features & APIR_FEATURE_USE_COUNTS ? abi_count_get(graph, t) : 0;
+	return plugin.session.features & APIR_FEATURE_USE_COUNTS ? abi_count_get(graph, t) : 0;
 }
 
 static bool tensor_put(struct writer *w, const struct abi_tensor *t, struct apir_tensor *out)
@@ -291,7 +291,7 @@ static struct kept *graph_place(struct call *c, struct session *s, struct abi_gr
  */
 static bool graph_post(struct call *c)
 {
-	struct slot *slot = call_slot(c);
+	struct slot *slot = call_slot(c, false);
 
 	if (slot)
 		call_post(c, slot, true);

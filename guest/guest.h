@@ -12,7 +12,6 @@ struct plugin {
 	struct abi_symbols fn;
 	enum abi_version api;
 	bool has_counts;   /* use counts can be read: ggml-abi/counts.h */
-	uint64_t features; /* agreed with the host; APIR_FEATURE_* */
 	struct session session;
 	struct abi_reg reg;
 	size_t n_devices;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See pending.h. Writes go in the order of their addresses; since none overlaps another, the order among them
- * doesn't matter. Two are put together when they touch, or when only padding lies between them: what ggml leaves
- * free behind a tensor for the next one's alignment. One SET_TENSOR then writes them as a row of bytes.
+ * doesn't matter. A host that knows WRITE gets them all in one command. For others, two are put together when they
+ * touch, or when only padding lies between them: what ggml leaves free behind a tensor for the next one's
+ * alignment. One SET_TENSOR then writes them as a row of bytes.
  */
 #include "guest/pending.h"
 
 #include <string.h>
 
+#include "ggml-abi/abi.h"
 #include "guest/session.h"
 
-#define TYPE_I8 24 /* one byte an element; ggml never renumbers types */
 
 bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t gap, const void *data)
 {
@@ -40,7 +41,7 @@ static size_t run_post(struct session *s, size_t first)
 	const struct pending *p = &s->pending;
 	const struct pending_write *w = &p->writes[first];
 	uint64_t start = w->start, end = start;
-	struct apir_tensor t = { .id = 1, .type = TYPE_I8, .buffer = w->buffer, .data = start };
+	struct apir_tensor t = { .id = 1, .type = ABI_TYPE_I8, .buffer = w->buffer, .data = start };
 	struct slot *slot;
 	size_t i = first;
 	struct call c;
@@ -48,7 +49,7 @@ static size_t run_post(struct session *s, size_t first)
 
 	c.session = s;
 	c.name = "set_tensor";
-	slot = call_slot(&c);
+	slot = call_slot(&c, true);
 	if (!slot) {
 		session_note_loss(s);
 		return p->n;
@@ -76,11 +77,42 @@ static size_t run_post(struct session *s, size_t first)
 	return i;
 }
 
+/* As many as one command holds, each as it is, from writes[first] on; returns the first that isn't in it. */
+static size_t writes_post(struct session *s, size_t first)
+{
+	static const uint8_t zeros[8];
+	const struct pending *p = &s->pending;
+	struct slot *slot;
+	size_t i = first;
+	struct call c;
+
+	c.session = s;
+	c.name = "write";
+	slot = call_slot(&c, false);
+	if (!slot) {
+		session_note_loss(s);
+		return p->n;
+	}
+	call_header(&c, APIR_FN_WRITE);
+	for (; i < p->n; i++) {
+		const struct pending_write *w = &p->writes[i];
+		const struct apir_write head = { w->buffer, w->start, w->size };
+
+		if (cursor_left(&c.args) < sizeof head + w->size + sizeof zeros)
+			break;
+		call_bytes(&c, &head, sizeof head);
+		call_bytes(&c, p->bytes + w->at, w->size);
+		call_bytes(&c, zeros, -w->size & 7);
+	}
+	call_post(&c, slot, false);
+	return i;
+}
+
 void pending_flush(struct session *s)
 {
 	if (!session_alive(s))
 		session_note_loss(s);
 	for (size_t i = 0; i < s->pending.n;)
-		i = run_post(s, i);
+		i = s->features & APIR_FEATURE_WRITE ? writes_post(s, i) : run_post(s, i);
 	s->pending.n = s->pending.used = 0;
 }

@@ -305,10 +305,11 @@ void session_close(struct session *s)
 
 void call_header(struct call *c, enum apir_fn fn)
 {
-	size_t n = header_write(c->session, c->bytes, APIR_FORWARD, (int32_t)fn, &c->session->reply);
+	struct session *s = c->session;
+	size_t n = header_write(s, s->command, APIR_FORWARD, (int32_t)fn, &s->reply);
 
 	c->broken = false;
-	c->args = cursor_over(c->bytes, sizeof c->bytes);
+	c->args = cursor_over(s->command, sizeof s->command);
 	c->args.pos = n;
 }
 
@@ -375,9 +376,8 @@ static void slot_settle(struct session *s, struct slot *slot)
 
 void call_settle(struct call *c)
 {
-	/* Oldest first, and the last one's fence covers them all: the others have their answers then. */
 	for (size_t i = 0; i < SESSION_SLOTS; i++)
-		slot_settle(c->session, &c->session->slots[(c->session->next_slot + i) % SESSION_SLOTS]);
+		slot_settle(c->session, &c->session->slots[i]);
 }
 
 void session_settle(struct session *s)
@@ -390,17 +390,20 @@ void session_settle(struct session *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-struct slot *call_slot(struct call *c)
+struct slot *call_slot(struct call *c, bool data)
 {
 	struct session *s = c->session;
-	struct slot *slot = &s->slots[s->next_slot++ % SESSION_SLOTS];
+	struct slot *slot = &s->slots[0];
 
-	slot_settle(s, slot);
+	for (size_t i = 0; i < SESSION_SLOTS && slot->posted; i++)
+		slot = &s->slots[i];
+	if (slot->posted)
+		call_settle(c);
 	if (!session_alive(s))
 		return NULL;
 	if (!slot->reply.ptr && s->transport->ops->blob_create(s->transport, APIR_BLOB_GRANULE, &slot->reply) < 0)
 		return NULL;
-	if (!slot->data.ptr && s->transport->ops->blob_create(s->transport, PENDING_RUN, &slot->data) < 0)
+	if (data && !slot->data.ptr && s->transport->ops->blob_create(s->transport, PENDING_RUN, &slot->data) < 0)
 		return NULL;
 	return slot;
 }
@@ -411,8 +414,8 @@ void call_post(struct call *c, struct slot *slot, bool has_status)
 	bool was_alive = session_alive(s);
 
 	/* The answer goes to the slot's own blob. */
-	memcpy(c->bytes + 2 * sizeof(int32_t), &slot->reply.res_id, sizeof slot->reply.res_id);
-	if (!c->broken && command_send(s, &slot->reply, c->bytes, c->args.pos, has_status ? 0 : SUBMIT_MORE) == 0) {
+	memcpy(s->command + 2 * sizeof(int32_t), &slot->reply.res_id, sizeof slot->reply.res_id);
+	if (!c->broken && command_send(s, &slot->reply, s->command, c->args.pos, has_status ? 0 : SUBMIT_MORE) == 0) {
 		slot->posted = c->name;
 		slot->has_status = has_status;
 		return;
@@ -432,7 +435,7 @@ static int run(struct call *c, bool long_wait, bool quiet)
 		return -EMSGSIZE;
 	for (size_t i = 0; i < SESSION_SLOTS; i++)
 		long_wait |= s->slots[i].posted && s->slots[i].has_status; /* a graph is computed first */
-	code = command_run(s, c->bytes, c->args.pos, long_wait, 0);
+	code = command_run(s, s->command, c->args.pos, long_wait, 0);
 	/* Commands are executed in order: what was posted before has its answer now. */
 	if (code >= 0)
 		call_settle(c);

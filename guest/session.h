@@ -19,7 +19,7 @@
 
 #define SESSION_PATIENCE_MS 4000
 
-/* For a command that nobody waits for: its data and where it will be answered. Made when first used. */
+/* For a command that nobody waits for: where it will be answered, and data of its own. Made when first used. */
 #define SESSION_SLOTS 12
 
 struct slot {
@@ -33,12 +33,13 @@ struct session {
 	struct transport *transport;
 	struct shm reply, data;
 	struct slot slots[SESSION_SLOTS];
-	size_t next_slot;
 	struct pending pending;
 	_Atomic uint32_t *beat; /* the host's heartbeat word; NULL: it has none */
 	_Atomic bool dead;
 	_Atomic bool failed; /* something was lost on the way: the next compute must fail */
 	_Atomic uint32_t complaints;
+	uint64_t features; /* agreed with the host; APIR_FEATURE_* */
+	_Alignas(8) uint8_t command[APIR_CMD_MAX]; /* the call at hand, under the lock */
 };
 
 /* Connects, greets, has the backend library loaded. 0, or -errno and one line in err. */
@@ -54,14 +55,12 @@ bool session_take_loss(struct session *s);
 /* Waits until the host has done everything that was posted. */
 void session_settle(struct session *s);
 
-/* The room for arguments covers an operation and all its sources as raw structs. */
 struct call {
 	struct session *session;
 	struct cursor args;  /* written by the caller */
 	struct cursor reply; /* read by the caller after call_run() */
 	bool broken;         /* an argument didn't fit */
 	const char *name;
-	uint8_t bytes[8192];
 };
 
 /* Starts a FORWARD call; never fails, call_run() tells. */
@@ -71,9 +70,9 @@ void call_header(struct call *c, enum apir_fn fn);
 void call_u32(struct call *c, uint32_t v);
 void call_u64(struct call *c, uint64_t v);
 void call_bytes(struct call *c, const void *p, size_t n);
-/* A slot that is free, with at least PENDING_SMALL bytes of data, waiting for one if need be; NULL: none is to be
- * had. What failed in it before is reported and noted as a loss. */
-struct slot *call_slot(struct call *c);
+/* A slot that is free, waiting for one if need be; data: with PENDING_RUN bytes of its own. NULL: none is to be had.
+ * What failed in it before is reported and noted as a loss. */
+struct slot *call_slot(struct call *c, bool data);
 /* Sends without waiting; the answer goes to the slot. has_status: it is a ggml status, of a computation that should
  * start now; without it, another command is about to follow. */
 void call_post(struct call *c, struct slot *slot, bool has_status);

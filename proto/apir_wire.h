@@ -126,11 +126,20 @@ enum apir_fn {
 
 	/* Ours. An older host answers APIR_FN_INVALID. */
 	APIR_FN_HELLO = 0x100, /* uint32 version, uint64 features -> uint32 version, uint64 features that hold from now on */
+	APIR_FN_WRITE = 0x101, /* times: struct apir_write, its bytes padded to 8; several small set_tensors in one command */
 };
 
 #define APIR_HELLO_VERSION 1u
 /* struct apir_tensor's use_count is the count of the guest's graph. */
 #define APIR_FEATURE_USE_COUNTS UINT64_C(1)
+/* APIR_FN_WRITE is understood. */
+#define APIR_FEATURE_WRITE UINT64_C(2)
+
+struct apir_write {
+	uint64_t buffer;
+	uint64_t start, size; /* within the buffer, bytes */
+};
+static_assert(sizeof(struct apir_write) == 24, "wire");
 
 /* A tensor within set_tensor, get_tensor, cpy_tensor and a graph: C layout, natural alignment. */
 struct apir_tensor {

@@ -194,7 +194,7 @@ static void a_flood_loses_its_own_context_only(void **state)
 		err = apir_submit(h->apir, 1, 0, cmd, sizeof cmd);
 		sent++;
 	}
-	assert_int_equal(err, -ENOBUFS);
+	assert_true(err == -ENOBUFS || err == -ENOENT);
 	assert_true(sent < 1000);
 	assert_true(host_loses(h, 1));
 	assert_true(process_ends(first, HOST_PATIENCE_MS));

@@ -69,6 +69,7 @@ bool host_step(struct host *h, int timeout_ms)
 {
 	struct pollfd p = { .fd = apir_fd(h->apir), .events = POLLIN };
 
+	apir_kick(h->apir);
 	return poll(&p, 1, timeout_ms) > 0 && apir_dispatch(h->apir) == 0;
 }
 

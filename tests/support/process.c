@@ -49,6 +49,24 @@ long process_status(pid_t pid, const char *field)
 	return v;
 }
 
+long process_cpu_ms(pid_t pid)
+{
+	FILE *f = proc_open(pid, "stat");
+	unsigned long user = 0, system = 0;
+	char text[1024] = "";
+	const char *after;
+
+	if (!f)
+		return -1;
+	if (!fgets(text, sizeof text, f))
+		text[0] = '\0';
+	fclose(f);
+	after = strrchr(text, ')'); /* the command's name may hold anything */
+	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+		return -1;
+	return (long)((user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
+}
+
 static bool command_begins(pid_t pid, const char *name)
 {
 	FILE *f = proc_open(pid, "comm");

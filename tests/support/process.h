@@ -22,6 +22,8 @@ int process_fds_but(pid_t pid, int known, const char *prefix);
 void process_fd_link(pid_t pid, int fd, char *out, size_t size);
 /* Whether its environment has the variable ("NAME="). */
 bool process_has_env(pid_t pid, const char *name);
+/* The CPU time that it has used, ms; -1: no such process. */
+long process_cpu_ms(pid_t pid);
 /* A number from its /proc/PID/status; -1: none. */
 long process_status(pid_t pid, const char *field);
 

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/* When the host goes, or the program forks: errors within seconds and zeros, never a hang and never stale data. */
+#include "tests/guest/scenario.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "guest/transport/deadline.h"
+#include "tests/support/process.h"
+
+#define NOTICED_WITHIN_MS 5000
+#define AT_ONCE_MS        200
+
+/* A chain of matrix products that takes a minute or more. */
+struct long_graph {
+	struct abi_context *ctx;
+	struct abi_buffer *buffer;
+	struct abi_graph *graph;
+	struct abi_tensor *w, *x, *last;
+};
+
+static void long_graph_make(struct long_graph *l, const struct program *p)
+{
+	static const float values[64] = { 1, 2, 3 };
+
+	l->ctx = program_context(p);
+	l->w = p->g.new_tensor_4d(l->ctx, 0, 2048, 2048, 1, 1);
+	l->x = l->last = p->g.new_tensor_4d(l->ctx, 0, 2048, 1024, 1, 1);
+	for (int i = 0; i < 60; i++)
+		l->last = p->f.mul_mat(l->ctx, l->w, l->last);
+	l->graph = p->f.new_graph(l->ctx);
+	p->f.build_forward_expand(l->graph, l->last);
+	l->buffer = p->f.backend_alloc_ctx_tensors(l->ctx, p->gpu);
+	CHECK(l->buffer);
+	p->g.tensor_set(l->x, values, 0, sizeof values);
+}
+
+struct killer {
+	pid_t worker, victim;
+	long busy_from;
+	int64_t killed_at;
+};
+
+/* Linux tells nobody that another process has begun to compute, so its CPU time is watched. */
+static void *kill_when_busy(void *arg)
+{
+	struct killer *k = arg;
+	const struct timespec tick = { .tv_nsec = 5000000 };
+
+	while (process_cpu_ms(k->worker) < k->busy_from + 200)
+		nanosleep(&tick, NULL);
+	k->killed_at = deadline_now();
+	kill(k->victim, SIGKILL);
+	return NULL;
+}
+
+static void all_is_zero(const struct program *p, const struct abi_tensor *t)
+{
+	uint8_t got[256];
+
+	memset(got, 0xee, sizeof got);
+	p->g.tensor_get(t, got, 0, sizeof got);
+	for (size_t i = 0; i < sizeof got; i++)
+		CHECK(got[i] == 0);
+}
+
+/* Everything still returns, quickly, with nothing. */
+static void everything_fails_at_once(const struct program *p, struct long_graph *l)
+{
+	int64_t from = deadline_now();
+	size_t free_bytes = 1, total = 1;
+	uint8_t bytes[64] = { 1 };
+
+	all_is_zero(p, l->x); /* though it was set */
+	p->g.tensor_set(l->x, bytes, 0, sizeof bytes);
+	all_is_zero(p, l->x);
+	p->f.backend_tensor_memset(l->x, 1, 0, 64);
+	p->g.tensor_copy(l->x, l->last->src[1]);
+	p->g.buffer_clear(l->buffer, 1);
+	all_is_zero(p, l->last);
+	for (int i = 0; i < 5; i++)
+		CHECK(p->g.graph_compute(p->gpu, l->graph) == ABI_STATUS_FAILED);
+	CHECK(!p->g.buft_alloc_buffer(p->g.dev_buffer_type(p->dev), 4096));
+	p->g.dev_memory(p->dev, &free_bytes, &total);
+	CHECK(free_bytes == 0);
+	p->g.synchronize(p->gpu);
+	p->g.buffer_free(l->buffer);
+	p->g.free(l->ctx);
+	p->g.backend_free(p->gpu);
+	p->g.backend_free(p->cpu);
+	CHECK(deadline_now() - from < AT_ONCE_MS);
+}
+
+static void loss_while_computing(bool of_door)
+{
+	struct killer k = { 0 };
+	struct long_graph l;
+	struct program p;
+	pthread_t t;
+
+	program_start(&p, server.socket);
+	long_graph_make(&l, &p);
+	k.worker = server_worker(&server);
+	k.victim = of_door ? server_door(&server) : k.worker;
+	CHECK(k.worker > 0 && k.victim > 0);
+	k.busy_from = process_cpu_ms(k.worker);
+	CHECK(pthread_create(&t, NULL, kill_when_busy, &k) == 0);
+	CHECK(p.g.graph_compute(p.gpu, l.graph) == ABI_STATUS_FAILED);
+	CHECK(pthread_join(t, NULL) == 0);
+	CHECK(deadline_now() - k.killed_at < NOTICED_WITHIN_MS);
+	everything_fails_at_once(&p, &l);
+	if (of_door)
+		CHECK(process_ends(k.worker, NOTICED_WITHIN_MS)); /* it doesn't outlive its door */
+}
+
+SCENARIO(a_killed_worker_fails_the_graph_that_computes)
+{
+	(void)unused;
+	loss_while_computing(false);
+}
+
+SCENARIO(a_killed_door_fails_the_graph_that_computes)
+{
+	(void)unused;
+	loss_while_computing(true);
+}
+
+SCENARIO(a_killed_worker_is_noticed_by_the_next_call)
+{
+	struct long_graph l;
+	struct program p;
+	pid_t worker;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	long_graph_make(&l, &p);
+	worker = server_worker(&server);
+	kill(worker, SIGKILL);
+	CHECK(process_ends(worker, NOTICED_WITHIN_MS));
+	all_is_zero(&p, l.x);
+	everything_fails_at_once(&p, &l);
+}
+
+SCENARIO(a_lost_write_fails_the_next_graph)
+{
+	struct net n;
+	struct program p;
+	pid_t worker;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	net_make(&n, &p, p.gpu, 64, 2, 1);
+	net_input(&n, &p, 1);
+	CHECK(p.g.graph_compute(p.gpu, n.graph) == ABI_STATUS_SUCCESS);
+	worker = server_worker(&server);
+	kill(worker, SIGKILL);
+	CHECK(process_ends(worker, NOTICED_WITHIN_MS));
+	net_input(&n, &p, 2);
+	CHECK(p.g.graph_compute(p.gpu, n.graph) == ABI_STATUS_FAILED);
+}
+
+static void nets_make(struct net *gpu, struct net *cpu, struct program *p)
+{
+	program_start(p, server.socket);
+	net_make(gpu, p, p->gpu, 64, 2, 1);
+	net_make(cpu, p, p->cpu, 64, 2, 1);
+	net_input(gpu, p, 2);
+	net_input(cpu, p, 2);
+	nets_agree(gpu, p->gpu, cpu, p->cpu, p);
+}
+
+static void other_program(void *pipes)
+{
+	const int *ready = pipes, *go = ready + 2;
+	struct net gpu, cpu;
+	struct program p;
+	char c = 'x';
+
+	nets_make(&gpu, &cpu, &p);
+	CHECK(write(ready[1], &c, 1) == 1);
+	CHECK(read(go[0], &c, 1) == 1); /* the first's worker is dead now */
+	for (int i = 0; i < 20; i++)
+		nets_agree(&gpu, p.gpu, &cpu, p.cpu, &p);
+}
+
+SCENARIO(another_programs_killed_worker_is_nobodys_business)
+{
+	struct net gpu, cpu;
+	struct program p;
+	int pipes[4];
+	pid_t other, ours;
+	char c;
+
+	(void)unused;
+	CHECK(pipe(pipes) == 0 && pipe(pipes + 2) == 0);
+	other = child_start(other_program, pipes); /* a program of its own: nothing is loaded here yet */
+	CHECK(read(pipes[0], &c, 1) == 1);
+	nets_make(&gpu, &cpu, &p);
+	ours = server_worker(&server);
+	CHECK(ours > 0);
+	kill(ours, SIGKILL);
+	CHECK(process_ends(ours, NOTICED_WITHIN_MS));
+	CHECK(write(pipes[3], &c, 1) == 1);
+	CHECK(p.g.graph_compute(p.gpu, gpu.graph) == ABI_STATUS_FAILED);
+	CHECK(child_end(other) == 0);
+}
+
+/* The child must not speak on its parent's connection. */
+SCENARIO(a_forked_child_fails_and_its_parent_goes_on)
+{
+	struct net gpu, cpu;
+	struct program p;
+
+	(void)unused;
+	nets_make(&gpu, &cpu, &p);
+	for (int i = 0; i < 5; i++) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			uint8_t bytes[64] = { 1, 2, 3 };
+
+			p.g.tensor_set(gpu.input, bytes, 0, sizeof bytes);
+			CHECK(p.g.graph_compute(p.gpu, gpu.graph) == ABI_STATUS_FAILED);
+			all_is_zero(&p, gpu.output);
+			CHECK(!p.g.buft_alloc_buffer(p.g.dev_buffer_type(p.dev), 4096));
+			p.g.buffer_clear(gpu.buffer, 1);
+			net_free(&gpu, &p);
+			p.g.backend_free(p.gpu);
+			_exit(0);
+		}
+		for (int round = 0; round < 20; round++)
+			nets_agree(&gpu, p.gpu, &cpu, p.cpu, &p);
+		CHECK(child_end(pid) == 0);
+		net_input(&gpu, &p, (uint32_t)i);
+		net_input(&cpu, &p, (uint32_t)i);
+		nets_agree(&gpu, p.gpu, &cpu, p.cpu, &p);
+	}
+	net_free(&gpu, &p);
+	net_free(&cpu, &p);
+}
+
+SCENARIO(a_stopped_server_is_noticed)
+{
+	struct server own;
+	struct long_graph l;
+	struct program p;
+
+	(void)unused;
+	CHECK(server_start(&own, NULL));
+	program_start(&p, own.socket);
+	long_graph_make(&l, &p);
+	server_stop(&own);
+	CHECK(p.g.graph_compute(p.gpu, l.graph) == ABI_STATUS_FAILED);
+	everything_fails_at_once(&p, &l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_killed_worker_fails_the_graph_that_computes),
+		cmocka_unit_test(a_killed_door_fails_the_graph_that_computes),
+		cmocka_unit_test(a_killed_worker_is_noticed_by_the_next_call),
+		cmocka_unit_test(a_lost_write_fails_the_next_graph),
+		cmocka_unit_test(another_programs_killed_worker_is_nobodys_business),
+		cmocka_unit_test(a_forked_child_fails_and_its_parent_goes_on),
+		cmocka_unit_test(a_stopped_server_is_noticed),
+	};
+
+	return cmocka_run_group_tests(tests, server_up, server_down);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* See server.h. */
+#include "tests/support/server.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/process.h"
+
+static void server_exec(const struct server *s, const char *env, int errors)
+{
+	char cpu[512], variable[256];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	snprintf(cpu, sizeof cpu, "%s/libggml-cpu-x64.so", test_path("TEST_GGML"));
+	if (env) {
+		snprintf(variable, sizeof variable, "%s", env);
+		putenv(variable);
+	}
+	dup2(errors, STDERR_FILENO);
+	execl(test_path("TEST_CLI"), "ggml-virtgpu", "serve", "--socket", s->socket, "--ggml", cpu, "--worker",
+			test_path("TEST_WORKER"), "--backend", test_path("TEST_BACKEND"), "-o", "ggml.threads=1", (char *)NULL);
+	_exit(127);
+}
+
+/* Reads its lines up to the one that says that it serves. */
+static bool serving(int fd)
+{
+	char text[4096];
+	size_t n = 0;
+	ssize_t got;
+
+	while (n < sizeof text - 1 && (got = read(fd, text + n, sizeof text - 1 - n)) > 0) {
+		n += (size_t)got;
+		text[n] = '\0';
+		if (strstr(text, ": serving "))
+			return true;
+	}
+	fprintf(stderr, "the server said: %.*s\n", (int)n, text);
+	return false;
+}
+
+bool server_start(struct server *s, const char *env)
+{
+	int ends[2];
+
+	*s = (struct server){ .dir = "/tmp/test-server-XXXXXX", .errors = -1 };
+	if (!mkdtemp(s->dir) || pipe2(ends, O_CLOEXEC) < 0)
+		return false;
+	snprintf(s->socket, sizeof s->socket, "%s/socket", s->dir);
+	fflush(NULL);
+	s->pid = fork();
+	if (s->pid == 0)
+		server_exec(s, env, ends[1]);
+	close(ends[1]);
+	s->errors = ends[0];
+	return s->pid > 0 && serving(ends[0]);
+}
+
+void server_stop(struct server *s)
+{
+	if (s->pid > 0) {
+		kill(s->pid, SIGTERM);
+		waitpid(s->pid, NULL, 0);
+	}
+	if (s->errors >= 0)
+		close(s->errors);
+	rmdir(s->dir);
+	s->pid = 0;
+}
+
+pid_t server_door(const struct server *s)
+{
+	return process_child(s->pid, "ggml-virtgpu");
+}
+
+pid_t server_worker(const struct server *s)
+{
+	pid_t door = server_door(s);
+
+	return door ? process_child(door, "ggml-virtgpu-worker") : 0;
+}

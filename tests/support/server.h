@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* A real `ggml-virtgpu serve --socket`, as a user starts it. */
+#ifndef TESTS_SUPPORT_SERVER_H
+#define TESTS_SUPPORT_SERVER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct server {
+	pid_t pid;
+	char dir[32], socket[64];
+	int errors; /* its stderr */
+};
+
+/* Starts it and waits until it serves. env ("NAME=value", may be NULL) is set for it. */
+bool server_start(struct server *s, const char *env);
+/* Ends it and waits. */
+void server_stop(struct server *s);
+/* The newest connection's processes; 0: none. */
+pid_t server_door(const struct server *s);
+pid_t server_worker(const struct server *s);
+
+#endif
