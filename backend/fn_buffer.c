@@ -71,7 +71,7 @@ uint32_t on_buffer_set_tensor(struct backend_context *ctx, struct cursor *in, st
 	if (!transfer_read(ctx, in, "set_tensor", &t))
 		return APIR_FN_REFUSED;
 	/* Some devices want the padding behind a quantised tensor cleared, which init_tensor does. */
-	if (t.offset == 0 && ctx->lib.blck_size[t.tensor.type] > 1)
+	if (t.offset == 0 && ctx->lib.ops.blck_size[t.tensor.type] > 1)
 		ctx->lib.fn.buffer_init_tensor(t.tensor.buffer, &t.tensor);
 	if (t.size)
 		ctx->lib.fn.tensor_set(&t.tensor, t.shm, t.offset, t.size);

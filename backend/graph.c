@@ -75,6 +75,12 @@ static bool graph_view_read(uint8_t *bytes, uint64_t size, struct graph_view *v)
 	       (v->tensors = cursor_take(&c, (size_t)v->n_tensors * sizeof(struct apir_tensor)));
 }
 
+/* ggml's cast is a CPY whose second source is itself; nothing else may read what it writes. */
+static bool own_source(const struct backend_context *ctx, const struct apir_tensor *w, int s)
+{
+	return s == 1 && w->src[s] == w->id && (int32_t)w->op == ctx->lib.ops.cpy;
+}
+
 /* An id's tensor, which must come before tensor `user`. */
 static bool tensor_earlier(const struct idmap *ids, struct abi_tensor *tensors, uint64_t id, uint32_t user,
 		struct abi_tensor **out)
@@ -108,7 +114,9 @@ static bool tensors_build(struct backend_context *ctx, const struct graph_view *
 			return false;
 		}
 		for (int s = 0; s < ABI_SRCS; s++) {
-			if (w.src[s] && !tensor_earlier(ids, tensors, w.src[s], i, &t->src[s])) {
+			if (own_source(ctx, &w, s))
+				t->src[s] = t;
+			else if (w.src[s] && !tensor_earlier(ids, tensors, w.src[s], i, &t->src[s])) {
 				context_refuse(ctx, "graph: tensor %u: source %d is unknown or comes later", i, s);
 				return false;
 			}
@@ -118,6 +126,12 @@ static bool tensors_build(struct backend_context *ctx, const struct graph_view *
 			context_refuse(ctx, "graph: tensor %u: it views a tensor that is unknown or in another buffer", i);
 			return false;
 		}
+		/* Some devices take a view's place from what it views: both must say the same. */
+		if (w.view_src && t->data && (char *)t->data - (char *)t->view_src->data != (int64_t)w.view_offs) {
+			context_refuse(ctx, "graph: tensor %u: it lies elsewhere than its view says", i);
+			return false;
+		}
+		t->view_offs = w.view_src ? w.view_offs : 0;
 	}
 	return true;
 }
@@ -125,8 +139,14 @@ static bool tensors_build(struct backend_context *ctx, const struct graph_view *
 /* A node that computes has data, and so have its sources; the device says that it can. */
 static bool node_check(struct backend_context *ctx, const struct abi_tensor *node, uint32_t i)
 {
+	const char *why;
+
 	if (!ctx->lib.ops.computes[node->op])
 		return true;
+	if (!ops_check_srcs(&ctx->lib.ops, node, &why)) {
+		context_refuse(ctx, "graph: node %u (%s): %s", i, ctx->lib.fn.op_name(node->op), why);
+		return false;
+	}
 	if (!node->data) {
 		context_refuse(ctx, "graph: node %u (%s) lies in no buffer", i, ctx->lib.fn.op_name(node->op));
 		return false;

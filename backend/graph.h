@@ -15,7 +15,7 @@
 struct backend_context;
 
 #define GRAPHS_KEPT      8
-#define GRAPH_MAX_BYTES  (UINT64_C(256) << 20)
+#define GRAPH_MAX_BYTES  (UINT64_C(64) << 20)
 #define GRAPH_MAX_NODES  (UINT32_C(1) << 20)
 
 struct graph {

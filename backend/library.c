@@ -18,35 +18,6 @@
 
 #define fail(code, ...) (backend_log(ABI_LOG_ERROR, __VA_ARGS__), (uint32_t)(code))
 
-static void ops_learn(struct library *lib)
-{
-	static const char *const idle[] = { "NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE" };
-	static const char *const pointers[] = { "MAP_CUSTOM1", "MAP_CUSTOM2", "MAP_CUSTOM3", "CUSTOM" };
-
-	lib->ops.unary = lib->ops.glu = -1;
-	for (int32_t op = 0; op < ABI_N_OPS; op++) {
-		const char *name = lib->fn.op_name(op);
-
-		lib->ops.computes[op] = lib->ops.permitted[op] = true;
-		for (size_t i = 0; i < ARRAY_SIZE(idle); i++) {
-			if (!strcmp(name, idle[i]))
-				lib->ops.computes[op] = false;
-		}
-		for (size_t i = 0; i < ARRAY_SIZE(pointers); i++) {
-			if (!strcmp(name, pointers[i]))
-				lib->ops.permitted[op] = false;
-		}
-		if (!strcmp(name, "UNARY"))
-			lib->ops.unary = op;
-		if (!strcmp(name, "GLU"))
-			lib->ops.glu = op;
-	}
-	for (int32_t type = 0; type < ABI_N_TYPES; type++) {
-		lib->blck_size[type] = lib->fn.blck_size(type);
-		lib->type_size[type] = lib->fn.type_size(type);
-	}
-}
-
 /* A decimal number in [min, max] that fills the string, or the part of it before `separator` (NUL: none). */
 static bool number_parse(const char *s, char separator, long min, long max, long *out)
 {
@@ -141,7 +112,7 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 	if (reg->api_version != ABI_API_2 && reg->api_version != ABI_API_3)
 		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI, "'%s' has plugin API %d (ggml %s); supported: " ABI_SUPPORTED,
 				path, reg->api_version, lib->fn.version());
-	ops_learn(lib);
+	ops_learn(&lib->ops, &lib->fn);
 	lib->has_counts = abi_counts_check(&lib->fn, handle);
 	code = device_choose(lib, reg, path, get(user, "ggml.devices"), &index);
 	if (code)

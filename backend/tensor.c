@@ -11,33 +11,6 @@
 
 #define refuse(text) (*why = (text), false)
 
-/* Type, shape, operation and parameters; what both encodings share. */
-static bool shape_check(const struct backend_context *ctx, const struct abi_tensor *t, size_t *extent, const char **why)
-{
-	const struct library *lib = &ctx->lib;
-	int64_t elements = 1;
-
-	if (t->type < 0 || t->type >= ABI_N_TYPES || lib->blck_size[t->type] <= 0 || lib->type_size[t->type] == 0)
-		return refuse("unknown tensor type");
-	if (t->op < 0 || t->op >= ABI_N_OPS)
-		return refuse("unknown operation");
-	if (!lib->ops.permitted[t->op])
-		return refuse("an operation that carries host pointers");
-	if (t->op == lib->ops.unary && (t->op_params[0] < 0 || t->op_params[0] >= ABI_N_UNARY))
-		return refuse("unknown unary operation");
-	if (t->op == lib->ops.glu && (t->op_params[0] < 0 || t->op_params[0] >= ABI_N_GLU))
-		return refuse("unknown GLU operation");
-	for (int i = 0; i < ABI_DIMS; i++) {
-		if (t->ne[i] < 0 || __builtin_mul_overflow(elements, t->ne[i], &elements))
-			return refuse("impossible shape");
-	}
-	if (t->ne[0] % lib->blck_size[t->type] != 0)
-		return refuse("a row that isn't whole blocks");
-	if (!abi_tensor_extent(t->ne, t->nb, lib->blck_size[t->type], lib->type_size[t->type], extent))
-		return refuse("impossible strides");
-	return true;
-}
-
 bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *extent,
 		const char **why)
 {
@@ -48,7 +21,6 @@ bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, str
 		.type = (int32_t)w->type,
 		.op = (int32_t)w->op,
 		.flags = w->flags,
-		.view_offs = w->view_offs,
 	};
 	for (int i = 0; i < ABI_DIMS; i++) {
 		t->ne[i] = w->ne[i];
@@ -56,7 +28,7 @@ bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, str
 	}
 	memcpy(t->op_params, w->op_params, sizeof t->op_params);
 	memcpy(t->name, w->name, sizeof t->name - 1);
-	if (!shape_check(ctx, t, &bytes, why))
+	if (!ops_check_tensor(&ctx->lib.ops, t, &bytes, why))
 		return false;
 	if (extent)
 		*extent = bytes;
@@ -80,7 +52,7 @@ static bool raw_one(struct backend_context *ctx, struct cursor *in, struct abi_t
 		return refuse("a tensor is missing");
 	t->data = t->extra = NULL;
 	t->name[sizeof t->name - 1] = '\0';
-	return shape_check(ctx, t, &extent, why);
+	return ops_check_tensor(&ctx->lib.ops, t, &extent, why);
 }
 
 static void raw_forget(struct abi_tensor *t)
@@ -127,5 +99,5 @@ bool tensor_decode_raw(struct backend_context *ctx, struct cursor *in, struct ab
 		raw_forget(next);
 		op->src[slot] = next++;
 	}
-	return true;
+	return ops_check_srcs(&ctx->lib.ops, op, why);
 }

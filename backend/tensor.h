@@ -10,7 +10,7 @@
 struct backend_context;
 
 /*
- * Checks *w (a private copy) and fills *t; sources and view are left NULL for the caller. A tensor that has a
+ * Checks *w (a private copy) and fills *t; sources and view (its offset too) are left empty for the caller. A tensor that has a
  * buffer lies wholly within it. On refusal returns false and *why says what was wrong. *extent (may be NULL) gets
  * the tensor's bytes.
  */

@@ -92,13 +92,13 @@ static bool write_collect(const struct buffer *b, const struct abi_tensor *t, co
 
 	if (size > PENDING_SMALL || !range_ok(start, size, b->size))
 		return false;
-	pthread_mutex_lock(&s->lock);
+	session_lock(s);
 	taken = pending_add(&s->pending, b->handle, start, size, gap_behind(t, offset, size), data);
 	if (!taken) {
 		pending_flush(s);
 		taken = pending_add(&s->pending, b->handle, start, size, gap_behind(t, offset, size), data);
 	}
-	pthread_mutex_unlock(&s->lock);
+	session_unlock(s);
 	return taken;
 }
 

@@ -95,7 +95,8 @@ static bool node_put(struct writer *w, const struct abi_tensor *t)
 	struct apir_tensor out;
 
 	for (int i = 0; i < ABI_SRCS; i++) {
-		if (t->src[i] && !leaf_put(w, t->src[i]))
+		/* a cast is a CPY whose second source is itself */
+		if (t->src[i] && t->src[i] != t && !leaf_put(w, t->src[i]))
 			return false;
 	}
 	if (t->view_src && !leaf_put(w, t->view_src))

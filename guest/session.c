@@ -54,6 +54,19 @@ bool session_take_loss(struct session *s)
 	return atomic_exchange(&s->failed, false);
 }
 
+/* In a forked child the lock may be held by a thread that isn't there; nothing is sent from there anyway. */
+void session_lock(struct session *s)
+{
+	if (!atomic_load_explicit(&forked, memory_order_relaxed))
+		pthread_mutex_lock(&s->lock);
+}
+
+void session_unlock(struct session *s)
+{
+	if (!atomic_load_explicit(&forked, memory_order_relaxed))
+		pthread_mutex_unlock(&s->lock);
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec t;
@@ -317,7 +330,7 @@ void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *
 {
 	c->session = s;
 	c->name = name;
-	pthread_mutex_lock(&s->lock);
+	session_lock(s);
 	/* What is pending must be there before anything that could see that it isn't. */
 	if (fn >= APIR_FN_BUFFER_BASE && s->pending.n)
 		pending_flush(s);
@@ -385,9 +398,9 @@ void session_settle(struct session *s)
 	struct call c;
 
 	c.session = s;
-	pthread_mutex_lock(&s->lock);
+	session_lock(s);
 	call_settle(&c);
-	pthread_mutex_unlock(&s->lock);
+	session_unlock(s);
 }
 
 struct slot *call_slot(struct call *c, bool data)
@@ -466,5 +479,5 @@ int call_try(struct call *c)
 
 void call_end(struct call *c)
 {
-	pthread_mutex_unlock(&c->session->lock);
+	session_unlock(c->session);
 }

@@ -45,6 +45,8 @@ struct session {
 /* Connects, greets, has the backend library loaded. 0, or -errno and one line in err. */
 int session_open(struct session *s, char *err, size_t err_size);
 void session_close(struct session *s);
+void session_lock(struct session *s);
+void session_unlock(struct session *s);
 /* Whether calls can still succeed; false in a forked child too. */
 bool session_alive(const struct session *s);
 /* Notes that a void call's work was lost, so that the next compute fails. */

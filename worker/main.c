@@ -157,6 +157,7 @@ int main(int argc, char **argv)
 	ctx_id = (uint32_t)strtoul(argv[1], NULL, 10);
 	apir_log_name("worker %d (context %" PRIu32 ")", (int)getpid(), ctx_id);
 	limits_set();
+	setenv("GGML_NO_BACKTRACE", "1", 0); /* ggml would start a debugger */
 	err = heartbeat_start(WORKER_FD);
 	if (err < 0)
 		log_error("cannot start the heartbeat: %s", strerror(-err));

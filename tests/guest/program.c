@@ -66,6 +66,12 @@ void program_start(struct program *p, const char *socket)
 	p->cpu = program_cpu(p);
 }
 
+void program_end(struct program *p)
+{
+	p->g.backend_free(p->gpu);
+	p->g.backend_free(p->cpu);
+}
+
 struct abi_context *program_context(const struct program *p)
 {
 	struct abi_context *ctx = p->g.init((struct abi_init_params){ .mem_size = (size_t)4 << 20, .no_alloc = true });

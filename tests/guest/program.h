@@ -45,6 +45,8 @@ void program_load(struct program *p, const char *socket);
 /* And the device and its stream, and ggml's own CPU device to compare with. */
 void program_start(struct program *p, const char *socket);
 
+/* Frees both streams. */
+void program_end(struct program *p);
 /* Another stream of ggml's own CPU device. */
 struct abi_backend *program_cpu(const struct program *p);
 

@@ -21,8 +21,7 @@ SCENARIO(a_graph_gives_what_the_cpu_gives)
 	}
 	net_free(&gpu, &p);
 	net_free(&cpu, &p);
-	p.g.backend_free(p.gpu);
-	p.g.backend_free(p.cpu);
+	program_end(&p);
 }
 
 /* The graph's and the tensors' addresses stay, what they say changes: nothing may be remembered too long. */
@@ -69,6 +68,7 @@ SCENARIO(a_graph_that_changes_in_place_is_sent_anew)
 	}
 	p.g.buffer_free(buffer);
 	p.g.free(ctx);
+	program_end(&p);
 }
 
 /* New tensors often get the old ones' addresses; the buffer is another, the numbers too. */
@@ -90,6 +90,7 @@ SCENARIO(a_graph_at_an_old_graphs_address_is_a_new_graph)
 		net_free(&cpu, &p);
 		net_free(&gpu, &p);
 	}
+	program_end(&p);
 }
 
 SCENARIO(a_freed_buffer_makes_its_graph_fail_and_no_other)
@@ -110,6 +111,7 @@ SCENARIO(a_freed_buffer_makes_its_graph_fail_and_no_other)
 	nets_agree(&gpu, p.gpu, &cpu, p.cpu, &p);
 	net_free(&gpu, &p);
 	net_free(&cpu, &p);
+	program_end(&p);
 }
 
 static void custom(struct abi_tensor *dst, const struct abi_tensor *a, int ith, int nth, void *user)
@@ -142,8 +144,11 @@ SCENARIO(a_graph_that_the_host_refuses_fails_and_the_next_computes)
 	net_input(&gpu, &p, 2);
 	net_input(&cpu, &p, 2);
 	nets_agree(&gpu, p.gpu, &cpu, p.cpu, &p);
+	net_free(&gpu, &p);
+	net_free(&cpu, &p);
 	p.g.buffer_free(buffer);
 	p.g.free(ctx);
+	program_end(&p);
 }
 
 struct worker_thread {
@@ -187,6 +192,7 @@ SCENARIO(two_threads_with_two_streams_get_their_own_results)
 	}
 	for (int i = 0; i < 2; i++)
 		CHECK(pthread_join(id[i], NULL) == 0);
+	program_end(&p);
 }
 
 /* Five thousand nodes: larger than what fits a first guess. */
@@ -226,6 +232,7 @@ SCENARIO(a_large_graph_computes)
 	}
 	p.g.buffer_free(buffer);
 	p.g.free(ctx);
+	program_end(&p);
 }
 
 int main(void)

@@ -30,8 +30,7 @@ static void tensors_free(struct tensors *t)
 {
 	t->p.g.buffer_free(t->buffer);
 	t->p.g.free(t->ctx);
-	t->p.g.backend_free(t->p.gpu);
-	t->p.g.backend_free(t->p.cpu);
+	program_end(&t->p);
 	free(t->want);
 	free(t->got);
 }

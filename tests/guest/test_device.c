@@ -70,6 +70,28 @@ static void a_host_without_a_usable_library_is_no_device_and_one_line(void **sta
 	server_stop(&bad);
 }
 
+static void load_with_device(void *path)
+{
+	struct program p;
+
+	program_start(&p, path);
+	program_end(&p);
+}
+
+static void a_host_that_routes_venus_is_used_as_venus_and_as_apir(void **state)
+{
+	struct server venus;
+
+	(void)state;
+	assert_true(server_start(&venus, "VIRGL_ROUTE_VENUS_TO_APIR="));
+	assert_int_equal(child_run(load_with_device, venus.socket), 0);
+	setenv("GGML_REMOTING_USE_APIR_CAPSET", "", 1);
+	assert_int_equal(child_run(load_with_device, venus.socket), 0);
+	assert_int_equal(child_run(load_with_device, server.socket), 0);
+	unsetenv("GGML_REMOTING_USE_APIR_CAPSET");
+	server_stop(&venus);
+}
+
 SCENARIO(there_is_one_device_of_type_gpu)
 {
 	struct abi_props props;
@@ -91,8 +113,7 @@ SCENARIO(there_is_one_device_of_type_gpu)
 	CHECK(!p.g.buft_is_host(p.g.dev_buffer_type(p.dev)));
 	CHECK(p.g.buft_get_alignment(p.g.dev_buffer_type(p.dev)) > 0);
 	CHECK(p.g.buft_get_max_size(p.g.dev_buffer_type(p.dev)) > 0);
-	p.g.backend_free(p.gpu);
-	p.g.backend_free(p.cpu);
+	program_end(&p);
 }
 
 SCENARIO(loading_twice_gives_no_second_device)
@@ -108,6 +129,7 @@ SCENARIO(loading_twice_gives_no_second_device)
 	CHECK(p.g.reg_dev_get(p.reg, 0) == p.dev);
 	CHECK(p.f.backend_dev_count() == before);
 	CHECK(server_worker(&server) != 0);
+	program_end(&p);
 }
 
 static void file_copy(const char *from, const char *to)
@@ -144,6 +166,7 @@ SCENARIO(a_second_image_of_the_plugin_offers_nothing)
 	CHECK(second && second != p.reg);
 	CHECK(p.g.reg_dev_count(second) == 0);
 	CHECK(p.f.backend_dev_count() == before);
+	program_end(&p);
 }
 
 static void custom(struct abi_tensor *dst, const struct abi_tensor *a, int ith, int nth, void *user)
@@ -175,6 +198,7 @@ SCENARIO(supports_op_tells_the_truth)
 		CHECK(!p.g.dev_supports_op(p.dev, no));
 	}
 	p.g.free(ctx);
+	program_end(&p);
 }
 
 int main(void)
@@ -183,6 +207,7 @@ int main(void)
 		cmocka_unit_test(without_a_server_there_is_no_device_and_one_line_with_the_cure),
 		cmocka_unit_test(a_path_that_is_too_long_is_said_to_be),
 		cmocka_unit_test(a_host_without_a_usable_library_is_no_device_and_one_line),
+		cmocka_unit_test(a_host_that_routes_venus_is_used_as_venus_and_as_apir),
 		cmocka_unit_test(there_is_one_device_of_type_gpu),
 		cmocka_unit_test(loading_twice_gives_no_second_device),
 		cmocka_unit_test(a_second_image_of_the_plugin_offers_nothing),

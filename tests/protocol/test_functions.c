@@ -373,6 +373,25 @@ static void function_22_computes_a_graph(void **state)
 	}
 }
 
+static void write_sets_several_ranges_at_once(void **state)
+{
+	struct apir_tensor t = tensor_f32(1, g.buffer, 0, 64, 1);
+	struct apir_write w[2] = { { g.buffer, 3, 5 }, { g.buffer, 100, 16 } };
+
+	(void)state;
+	memset(g.data.ptr, 0, 256);
+	assert_int_equal(tensor_set(&g, g.buffer, &t, 0, 256), 0);
+	args_start(&g);
+	arg_bytes(&g, &w[0], sizeof w[0]);
+	arg_bytes(&g, "abcdefgh", 8); /* five bytes and padding */
+	arg_bytes(&g, &w[1], sizeof w[1]);
+	arg_bytes(&g, "ABCDEFGHIJKLMNOP", 16);
+	assert_int_equal(forward(&g, APIR_FN_WRITE), 0);
+	assert_int_equal(tensor_get(&g, g.buffer, &t, 0, 256), 0);
+	assert_memory_equal(g.data.ptr, "\0\0\0abcde\0", 9);
+	assert_memory_equal(g.data.ptr + 99, "\0ABCDEFGHIJKLMNOP\0", 18);
+}
+
 static void a_graph_in_a_blob_of_its_own_computes(void **state)
 {
 	struct wire_graph w = graph_add(&g);
@@ -433,6 +452,7 @@ int main(void)
 		TEST(function_19_copies_between_buffers),
 		TEST(function_20_clears_a_buffer),
 		TEST(function_22_computes_a_graph),
+		TEST(write_sets_several_ranges_at_once),
 		TEST(a_graph_in_a_blob_of_its_own_computes),
 		TEST(a_view_computes_on_its_sources_memory),
 	};

@@ -9,7 +9,15 @@
 #include "tests/support/process.h"
 
 #define WARM_UP 1000
-#define ROUNDS  100000
+/* With a sanitizer memory does grow, by its own books; what is lost it finds by itself. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED __has_feature(address_sanitizer)
+#else
+#define SANITIZED 0
+#endif
+#define ROUNDS (SANITIZED ? 10000 : 100000)
 
 static struct host *h;
 static struct guest g;
@@ -67,6 +75,8 @@ static void memory_does_not_grow(void **state)
 	after[1] = process_status(getpid(), "VmRSS");
 	printf("worker %ld -> %ld KiB, this process %ld -> %ld KiB\n", before[0], after[0], before[1], after[1]);
 	assert_int_equal(host_worker(h), worker);
+	if (SANITIZED)
+		return;
 	assert_true(before[0] > 0 && after[0] - before[0] < before[0] / 100);
 	assert_true(before[1] > 0 && after[1] - before[1] < before[1] / 100);
 }

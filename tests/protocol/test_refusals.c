@@ -178,7 +178,7 @@ static void unknown_types_are_refused(void **state)
 
 static void an_index_of_no_function_answers_4_plus_6(void **state)
 {
-	static const uint32_t indices[] = { 23, 24, 10000, 0x7fffffff, 0x80000000, 0xffffffff };
+	static const uint32_t indices[] = { 23, 24, 0xff, 0x102, 10000, 0x7fffffff, 0x80000000, 0xffffffff };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof indices / sizeof indices[0]; i++) {
@@ -219,6 +219,102 @@ static void a_greeting_with_a_bad_place_gets_no_heartbeat(void **state)
 		assert_true(cursor_read_u32(&g.answer, &magic));
 		assert_true(magic != APIR_GREETING_MAGIC);
 	}
+	assert_unharmed();
+}
+
+static void hello_agrees_to_nothing_that_is_unknown(void **state)
+{
+	static const uint32_t versions[] = { 0, 2, 0xffffffff };
+	uint32_t version;
+	uint64_t features;
+
+	(void)state;
+	for (size_t n = 0; n < 12; n++) {
+		args_start(&g);
+		arg_u32(&g, APIR_HELLO_VERSION);
+		arg_u64(&g, UINT64_MAX);
+		assert_refused(forward_cut(&g, APIR_FN_HELLO, n));
+	}
+	for (size_t i = 0; i < 4; i++) {
+		int64_t code;
+
+		args_start(&g);
+		arg_u32(&g, i < 3 ? versions[i] : APIR_HELLO_VERSION);
+		arg_u64(&g, UINT64_MAX);
+		code = forward(&g, APIR_FN_HELLO);
+		if (code == REFUSED && i < 3)
+			continue;
+		assert_int_equal(code, 0);
+		assert_true(cursor_read_u32(&g.answer, &version) && cursor_read_u64(&g.answer, &features));
+		assert_true(version <= APIR_HELLO_VERSION);
+		assert_true((features & ~(APIR_FEATURE_USE_COUNTS | APIR_FEATURE_WRITE)) == 0);
+	}
+	assert_unharmed();
+}
+
+/* Counts that are the guest's word may be wrong: they steer what is fused, not where it is written. */
+static void wrong_use_counts_do_no_harm(void **state)
+{
+	static const uint32_t counts[] = { 1, 2, 0x7fffffff, 0x80000000, 0xffffffff };
+
+	(void)state;
+	args_start(&g);
+	arg_u32(&g, APIR_HELLO_VERSION);
+	arg_u64(&g, APIR_FEATURE_USE_COUNTS);
+	assert_int_equal(forward(&g, APIR_FN_HELLO), 0);
+	for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+		struct wire_graph w = graph_add(&g);
+
+		for (int t = 0; t < 3; t++)
+			w.tensors[t].use_count = counts[i];
+		assert_int_equal(graph_try(&g, &w), 0);
+		w.n_tensors = 4; /* one that no node reads */
+		w.tensors[3] = w.tensors[0];
+		w.tensors[3].id = 99;
+		assert_int_equal(graph_try(&g, &w), 0);
+	}
+	assert_unharmed();
+}
+
+static void writes_cut_or_outside_of_their_buffer_are_refused(void **state)
+{
+	static const uint64_t wrong[][2] = { { 0, 0 }, { GUEST_BUFFER, 1 }, { GUEST_BUFFER - 7, 8 }, { UINT64_MAX, 1 },
+		{ UINT64_MAX - 7, 8 }, { 0, UINT64_MAX }, { 0, UINT64_MAX - 7 }, { 8, UINT64_MAX - 8 }, { 0, APIR_CMD_MAX + 1 },
+		{ 0, UINT64_C(1) << 32 }, { UINT64_C(1) << 63, UINT64_C(1) << 63 } };
+	struct apir_write right = { g.buffer, 0, 8 }, bad;
+	size_t full;
+
+	(void)state;
+	args_start(&g);
+	for (int i = 0; i < 2; i++) {
+		arg_bytes(&g, &right, sizeof right);
+		arg_u64(&g, 0);
+	}
+	full = g.args.pos - APIR_CMD_HEADER_SIZE;
+	for (size_t n = 1; n < full; n++) {
+		if (n != full / 2) /* there it is whole */
+			assert_refused(forward_cut(&g, APIR_FN_WRITE, n));
+	}
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		bad = (struct apir_write){ g.buffer, wrong[i][0], wrong[i][1] };
+		args_start(&g);
+		arg_bytes(&g, &bad, sizeof bad);
+		arg_u64(&g, 0);
+		assert_refused(forward(&g, APIR_FN_WRITE));
+	}
+	bad = right;
+	for (unsigned bit = 0; bit < 64; bit++) {
+		bad.buffer = g.buffer ^ UINT64_C(1) << bit;
+		args_start(&g);
+		arg_bytes(&g, &bad, sizeof bad);
+		arg_u64(&g, 0);
+		assert_refused(forward(&g, APIR_FN_WRITE));
+	}
+	bad.buffer = g.buft;
+	args_start(&g);
+	arg_bytes(&g, &bad, sizeof bad);
+	arg_u64(&g, 0);
+	assert_refused(forward(&g, APIR_FN_WRITE));
 	assert_unharmed();
 }
 
@@ -801,6 +897,9 @@ int main(void)
 		TEST(an_index_of_no_function_answers_4_plus_6),
 		TEST(a_handshake_cut_short_is_no_handshake),
 		TEST(a_greeting_with_a_bad_place_gets_no_heartbeat),
+		TEST(hello_agrees_to_nothing_that_is_unknown),
+		TEST(wrong_use_counts_do_no_harm),
+		TEST(writes_cut_or_outside_of_their_buffer_are_refused),
 		TEST(forged_handles_are_refused),
 		TEST(handles_of_the_other_type_are_refused),
 		TEST(stale_handles_are_refused_though_their_place_is_taken),
