@@ -232,8 +232,8 @@ bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t siz
 	struct graph_view v;
 	struct graph *g;
 
-	if (size > GRAPH_MAX_BYTES) {
-		context_refuse(ctx, "graph: %llu bytes are too many", (unsigned long long)size);
+	if (size == 0 || size > GRAPH_MAX_BYTES) {
+		context_refuse(ctx, "graph: %llu bytes are none or too many", (unsigned long long)size);
 		return false;
 	}
 	/* A match is computed from our own copy, so that it doesn't matter what becomes of the guest's meanwhile. */

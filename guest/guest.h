@@ -4,8 +4,8 @@
 #define GUEST_GUEST_H
 
 #include "ggml-abi/symbols.h"
+#include "guest/call.h"
 #include "guest/memo.h"
-#include "guest/session.h"
 #include "proto/idmap.h"
 
 struct plugin {

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "ggml-abi/abi.h"
-#include "guest/session.h"
+#include "guest/call.h"
 
 
 bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t gap, const void *data)

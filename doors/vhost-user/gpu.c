@@ -237,6 +237,7 @@ static uint32_t on_ctx_create(
 		complain(g, "context %u of capset %u refused", id, capset);
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 	}
+	log_debug("context %u is of capset %u", id, capset);
 	memcpy(name, c.debug_name, c.nlen < sizeof c.debug_name ? c.nlen : sizeof c.debug_name);
 	/* first, so that a context that exists is always on the list */
 	if ((err = id_add(&g->contexts, id)) == 0 && (err = apir_context_create(g->apir, id, name)) < 0)

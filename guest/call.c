@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* See call.h. Commands are executed in order: an answer says that everything sent before is done too. */
+#include "guest/call.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "guest/command.h"
+#include "guest/say.h"
+
+#define MAX_COMPLAINTS 20
+
+void call_header(struct call *c, enum apir_fn fn)
+{
+	struct session *s = c->session;
+	size_t n = command_header(s, s->command, APIR_FORWARD, (int32_t)fn, &s->reply);
+
+	c->broken = false;
+	c->args = cursor_over(s->command, sizeof s->command);
+	c->args.pos = n;
+}
+
+void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *name)
+{
+	c->session = s;
+	c->name = name;
+	session_lock(s);
+	/* What is pending must be there before anything that could see that it isn't. */
+	if (fn >= APIR_FN_BUFFER_BASE && s->pending.n)
+		pending_flush(s);
+	call_header(c, fn);
+}
+
+void call_u32(struct call *c, uint32_t v)
+{
+	c->broken |= !cursor_write_u32(&c->args, v);
+}
+
+void call_u64(struct call *c, uint64_t v)
+{
+	c->broken |= !cursor_write_u64(&c->args, v);
+}
+
+void call_bytes(struct call *c, const void *p, size_t n)
+{
+	c->broken |= !cursor_write(&c->args, p, n);
+}
+
+/* At most a few lines a session: a program that loops must not flood its log. */
+static void complain(struct session *s, const char *name, int64_t code)
+{
+	static const char *const reasons[] = { "done", "it could not be done", "it was refused" };
+	int64_t fn = code - APIR_FORWARD_BASE;
+
+	if (atomic_fetch_add(&s->complaints, 1) >= MAX_COMPLAINTS)
+		return;
+	if (code < 0)
+		say_error("%s: %s: the host is gone (its worker or device process ended): see the host's log, then start this "
+			  "program again", s->transport->where, name);
+	else
+		say_error("%s: %s failed on the host: %s (code %lld): see the host's log", s->transport->where, name,
+				fn >= 0 && fn < (int64_t)ARRAY_SIZE(reasons) ? reasons[fn] : "unknown", (long long)code);
+}
+
+/* Waits for what was posted in the slot, if anything; where that failed it is reported, and the next compute fails. */
+static void slot_settle(struct session *s, struct slot *slot)
+{
+	int32_t status = 0;
+	int64_t code;
+
+	if (!slot->posted)
+		return;
+	code = command_await(s, &slot->reply, slot->has_status, 0);
+	if (code == APIR_FORWARD_OK && slot->has_status)
+		memcpy(&status, (char *)slot->reply.ptr + sizeof(uint32_t), sizeof status);
+	if (code != APIR_FORWARD_OK || status) {
+		if (code != APIR_FORWARD_OK)
+			complain(s, slot->posted, code);
+		session_note_loss(s);
+	}
+	slot->posted = NULL;
+}
+
+void call_settle(struct call *c)
+{
+	for (size_t i = 0; i < SESSION_SLOTS; i++)
+		slot_settle(c->session, &c->session->slots[i]);
+}
+
+void session_settle(struct session *s)
+{
+	struct call c;
+
+	c.session = s;
+	session_lock(s);
+	call_settle(&c);
+	session_unlock(s);
+}
+
+struct slot *call_slot(struct call *c, bool data)
+{
+	struct session *s = c->session;
+	struct slot *slot = &s->slots[0];
+
+	for (size_t i = 0; i < SESSION_SLOTS && slot->posted; i++)
+		slot = &s->slots[i];
+	if (slot->posted)
+		call_settle(c);
+	if (!session_alive(s))
+		return NULL;
+	if (!slot->reply.ptr && s->transport->ops->blob_create(s->transport, APIR_BLOB_GRANULE, &slot->reply) < 0)
+		return NULL;
+	if (data && !slot->data.ptr && s->transport->ops->blob_create(s->transport, PENDING_RUN, &slot->data) < 0)
+		return NULL;
+	return slot;
+}
+
+void call_post(struct call *c, struct slot *slot, bool has_status)
+{
+	struct session *s = c->session;
+	bool was_alive = session_alive(s);
+
+	/* The answer goes to the slot's own blob. */
+	memcpy(s->command + 2 * sizeof(int32_t), &slot->reply.res_id, sizeof slot->reply.res_id);
+	if (!c->broken && command_send(s, &slot->reply, s->command, c->args.pos, has_status ? 0 : SUBMIT_MORE) == 0) {
+		slot->posted = c->name;
+		slot->has_status = has_status;
+		return;
+	}
+	if (was_alive)
+		complain(s, c->name, -EPIPE);
+	session_note_loss(s);
+}
+
+static int run(struct call *c, bool long_wait, bool quiet)
+{
+	struct session *s = c->session;
+	bool was_alive = session_alive(s);
+	int64_t code;
+
+	if (c->broken)
+		return -EMSGSIZE;
+	for (size_t i = 0; i < SESSION_SLOTS; i++)
+		long_wait |= s->slots[i].posted && s->slots[i].has_status; /* a graph is computed first */
+	code = command_run(s, s->command, c->args.pos, long_wait, 0);
+	/* Commands are executed in order: what was posted before has its answer now. */
+	if (code >= 0)
+		call_settle(c);
+	if (code != APIR_FORWARD_OK && was_alive && !(quiet && code > 0))
+		complain(s, c->name, code);
+	if (code < 0)
+		return -EPIPE;
+	if (code != APIR_FORWARD_OK)
+		return -EREMOTEIO;
+	c->reply = cursor_over((char *)s->reply.ptr + sizeof(uint32_t), HEARTBEAT_OFFSET - sizeof(uint32_t));
+	return 0;
+}
+
+int call_run(struct call *c)
+{
+	return run(c, false, false);
+}
+
+int call_run_long(struct call *c)
+{
+	return run(c, true, false);
+}
+
+int call_try(struct call *c)
+{
+	return run(c, false, true);
+}
+
+void call_end(struct call *c)
+{
+	session_unlock(c->session);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls of the backend library's functions: encoded, sent and waited for between call_begin() and call_end(), which
+ * hold the session's lock, so that the data blob belongs to the call meanwhile. Small writes are collected
+ * (pending.h), posted without waiting, and known to be done by the next answer.
+ */
+#ifndef GUEST_CALL_H
+#define GUEST_CALL_H
+
+#include "guest/session.h"
+#include "proto/cursor.h"
+
+struct call {
+	struct session *session;
+	struct cursor args;  /* written by the caller */
+	struct cursor reply; /* read by the caller after call_run() */
+	bool broken;         /* an argument didn't fit */
+	const char *name;
+};
+
+/* Starts a FORWARD call; never fails, call_run() tells. */
+void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *name);
+/* Starts another one under the lock that is held already; c->session and c->name are set. */
+void call_header(struct call *c, enum apir_fn fn);
+void call_u32(struct call *c, uint32_t v);
+void call_u64(struct call *c, uint64_t v);
+void call_bytes(struct call *c, const void *p, size_t n);
+/* A slot that is free, waiting for one if need be; data: with PENDING_RUN bytes of its own. NULL: none is to be had.
+ * What failed in it before is reported and noted as a loss. */
+struct slot *call_slot(struct call *c, bool data);
+/* Sends without waiting; the answer goes to the slot. has_status: it is a ggml status, of a computation that should
+ * start now; without it, another command is about to follow. */
+void call_post(struct call *c, struct slot *slot, bool has_status);
+/* Waits for everything that was posted. */
+void call_settle(struct call *c);
+/* Sends and waits; _long: for longer than a moment. 0; -EPIPE: the host is gone; -EREMOTEIO: it refused or failed, which was reported. */
+int call_run(struct call *c);
+int call_run_long(struct call *c);
+/* call_run() for a question that the host needn't know: a refusal isn't reported. */
+int call_try(struct call *c);
+void call_end(struct call *c);
+
+/* Waits until the host has done everything that was posted. */
+void session_settle(struct session *s);
+
+#endif

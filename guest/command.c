@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See command.h. How a wait ends: the reply word is set; or the transport knows that the host is gone (a fence
+ * without an answer, a closed socket); or the heartbeat word has stood still for SESSION_PATIENCE_MS, which is
+ * counted in slices that we waited ourselves, so that a guest that was paused doesn't see a dead host.
+ */
+#include "guest/command.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define SLICE_MS     100
+#define SPIN_NS      100000 /* a short command's answer comes within this; sleeping would cost more */
+#define SPIN_LONG_NS 10000
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static bool word_spin(const _Atomic uint32_t *word, uint64_t ns)
+{
+	uint64_t until = now_ns() + ns;
+
+	do {
+		for (int i = 0; i < 32; i++) {
+			if (atomic_load_explicit(word, memory_order_acquire))
+				return true;
+			cpu_relax();
+		}
+	} while (now_ns() < until);
+	return false;
+}
+
+/* limit_ms bounds the whole wait where there is no heartbeat; 0: none. 0 or -EPIPE, -ETIMEDOUT. */
+static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long_wait, uint32_t limit_ms)
+{
+	uint32_t waited = 0, still = 0;
+	uint32_t beat = s->beat ? atomic_load_explicit(s->beat, memory_order_relaxed) : 0;
+
+	if (word_spin(word, long_wait ? SPIN_LONG_NS : SPIN_NS))
+		return 0;
+	for (;;) {
+		int r = s->transport->ops->wait(s->transport, word, SLICE_MS);
+
+		if (r > 0)
+			return 0;
+		if (r < 0 && r != -EINTR)
+			return -EPIPE;
+		waited += SLICE_MS;
+		if (!s->beat) {
+			if (limit_ms && waited >= limit_ms)
+				return -ETIMEDOUT;
+			continue;
+		}
+		if (atomic_load_explicit(s->beat, memory_order_relaxed) != beat) { /* the worker's heartbeat_run() adds */
+			beat = atomic_load_explicit(s->beat, memory_order_relaxed);
+			still = 0;
+		} else {
+			still += SLICE_MS;
+			if (still >= SESSION_PATIENCE_MS)
+				return -EPIPE;
+		}
+	}
+}
+
+int command_send(struct session *s, const struct shm *reply, const void *cmd, size_t size, unsigned flags)
+{
+	_Atomic uint32_t *word = reply->ptr;
+	int err;
+
+	if (!session_alive(s))
+		return -EPIPE;
+	atomic_store_explicit(word, 0, memory_order_relaxed); /* the submission orders it before the host's store */
+	/* A host without a heartbeat is another's: it may not take the empty command of a late fence. */
+	err = s->transport->ops->submit(s->transport, cmd, size, s->beat ? flags : flags | SUBMIT_FENCE);
+	if (err)
+		atomic_store(&s->dead, true);
+	return err ? -EPIPE : 0;
+}
+
+int64_t command_await(struct session *s, const struct shm *reply, bool long_wait, uint32_t limit_ms)
+{
+	const _Atomic uint32_t *word = reply->ptr;
+	int err = session_alive(s) ? reply_wait(s, word, long_wait, limit_ms) : -EPIPE;
+
+	if (!err)
+		return (int64_t)atomic_load_explicit(word, memory_order_acquire) - 1; /* pairs with the worker's release */
+	atomic_store(&s->dead, true);
+	return err;
+}
+
+int64_t command_run(struct session *s, const void *cmd, size_t size, bool long_wait, uint32_t limit_ms)
+{
+	int err = command_send(s, &s->reply, cmd, size, long_wait ? SUBMIT_FENCE : 0);
+
+	return err ? err : command_await(s, &s->reply, long_wait, limit_ms);
+}
+
+size_t command_header(const struct session *s, uint8_t *out, enum apir_type type, int32_t flags, const struct shm *reply)
+{
+	int32_t base = s->transport->capset_id == APIR_CAPSET_VENUS ? APIR_VENUS_TYPE_BASE : 0;
+	int32_t words[3] = { (int32_t)type + base, flags, (int32_t)reply->res_id };
+
+	static_assert(sizeof words == APIR_CMD_HEADER_SIZE, "wire");
+	memcpy(out, words, sizeof words);
+	return sizeof words;
+}

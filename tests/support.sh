@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Sourced by the test scripts of tests/lab and tests/vm as `. tests/support.sh NAME BUILD`, in the repository's root.
+# A script's output is TAP; a case is a function that fails by ending with a status other than 0.
+#   REPO, BUILD  absolute paths      WORK  this script's own empty folder in BUILD
+#   CLI          ggml-virtgpu        MODEL the model that texts come from
+set -euo pipefail
+
+REPO=$PWD
+[ $# = 2 ] || { echo "usage: $0 BUILD" >&2; exit 2; }
+BUILD=$(realpath "$2")
+CLI=$BUILD/cli/ggml-virtgpu
+# shellcheck disable=SC2034 # for those who source this file
+MODEL=$LAB/models/toy.gguf
+[ -x "$CLI" ] || { echo "$0: there is no $CLI: build first" >&2; exit 2; }
+WORK=$BUILD/check/$1
+rm -rf "$WORK"
+mkdir -p "$WORK"
+
+# What a case says. The first ends it as failed, the second as skipped, the third is printed whatever the outcome.
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+skip() {
+    echo "$*"
+    exit 77
+}
+note() {
+    echo "note: $*"
+}
+
+cases=0 cases_failed=0
+
+# check PROMISE FUNCTION [ARGUMENT…]: one case, in a subshell. What it prints is shown when it fails.
+check() {
+    local promise=$1 log status start=$SECONDS
+    shift
+    cases=$((cases + 1))
+    log=$WORK/case-$cases.log
+    # Not "if (…)", in which bash would go on after a command that fails.
+    set +e
+    (
+        set -e
+        trap case_stop EXIT
+        "$@"
+    ) >"$log" 2>&1 </dev/null
+    status=$?
+    set -e
+    case $status in
+    0) echo "ok $cases - $promise ($((SECONDS - start)) s)" ;;
+    77) echo "ok $cases - $promise # SKIP $(tail -n 1 "$log")" ;;
+    *)
+        cases_failed=$((cases_failed + 1))
+        echo "not ok $cases - $promise (status $status, $log)"
+        tail -n 25 "$log" | sed 's/^/#    /'
+        ;;
+    esac
+    sed -n 's/^note: /#  /p' "$log"
+}
+
+# The last line of a script.
+checks_end() {
+    echo "1..$cases"
+    [ "$cases_failed" = 0 ] || exit 1
+}
+
+# case_start FILE CMD…: runs CMD beside the case, its output in FILE; sets `started`. It ends with the case.
+case_pids=()
+case_start() {
+    local out=$1
+    shift
+    "$@" >"$out" 2>&1 </dev/null &
+    started=$!
+    case_pids+=("$started")
+}
+# shellcheck disable=SC2317 # called by a trap
+case_stop() {
+    local pid
+    for pid in ${case_pids[@]+"${case_pids[@]}"}; do
+        kill "$pid" 2>/dev/null || true
+    done
+    wait
+}
+
+# within SECONDS CMD…: waits until CMD succeeds
+within() {
+    local limit=$1 i
+    shift
+    for ((i = 0; i < limit * 10; i++)); do
+        ! "$@" || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+# now: milliseconds
+now() {
+    echo $((${EPOCHREALTIME/[.,]/} / 1000))
+}
+
+is_gone() {
+    ! kill -0 "$1" 2>/dev/null
+}
+
+# ended PID: waits for our child; its status goes to `status`
+ended() {
+    status=0
+    wait "$1" || status=$?
+}
+
+# has FILE TEXT: FILE holds TEXT
+has() {
+    grep -qF -- "$2" "$1" 2>/dev/null
+}
+# must_have FILE TEXT
+must_have() {
+    has "$1" "$2" || { tail -n 15 "$1"; fail "$1 lacks: $2"; }
+}
+
+# serve_start NAME [SERVE OPTION…]: a server beside the case, its log in $WORK/NAME.log; sets `serve`
+serve_start() {
+    local log=$WORK/$1.log
+    shift
+    case_start "$log" "$CLI" serve --verbose "$@"
+    serve=$started
+    # shellcheck disable=SC2317
+    serving() { has "$log" "serving " || is_gone "$serve"; }
+    within 60 serving || true
+    is_gone "$serve" || return 0
+    cat "$log"
+    fail "serve ended"
+}
+
+# The process ids in a server's log: of the newest context's worker, and of its door.
+worker_of() {
+    sed -n 's/.*: context [0-9]* (.*): worker \([0-9]*\)$/\1/p' "$1" | tail -n 1
+}
+door_of() {
+    sed -n 's/.*ggml-virtgpu [a-z-]* \([0-9]*\): context [0-9]* (.*): worker [0-9]*$/\1/p' "$1" | tail -n 1
+}
+
+PROMPT='The host computes'
+# complete DEVICE N [OPTION…]: the greedy text of N tokens
+complete() {
+    local device=$1 n=$2
+    shift 2
+    llama-completion -m "$MODEL" -t 1 -ngl 99 -dev "$device" --no-repack -p "$PROMPT" -n "$n" --temp 0 --seed 1 -no-cnv \
+        --ignore-eos --no-warmup --simple-io --no-display-prompt "$@"
+}
+# The native text that others are compared with, in $BUILD/check/native.N.txt.
+native_text() {
+    local text=$BUILD/check/native.$1.txt
+    if [ ! -s "$text" ]; then
+        complete none "$1" >"$text.new" 2>"$text.log"
+        mv "$text.new" "$text"
+    fi
+    echo "$text"
+}
