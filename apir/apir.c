@@ -486,6 +486,7 @@ int apir_submit(struct apir *a, uint32_t ctx_id, uint32_t ring, const void *cmd,
 	struct context *c = context_find(a, ctx_id);
 	struct worker_cmd head = { .ring = ring, .size = (uint32_t)size };
 	size_t padded;
+	int err;
 
 	if (!c || c->state != CTX_LIVE)
 		return -ENOENT;
@@ -494,8 +495,11 @@ int apir_submit(struct apir *a, uint32_t ctx_id, uint32_t ring, const void *cmd,
 	if (size == 0) /* somebody only wants its fence */
 		return 0;
 	padded = round_up(size, 8);
-	if (c->n_burst + sizeof head + padded > WORKER_PAYLOAD_MAX && burst_send(a, c) < 0)
-		return -ENOENT;
+	if (c->n_burst + sizeof head + padded > WORKER_PAYLOAD_MAX) {
+		err = burst_send(a, c);
+		if (err < 0)
+			return err == -EPIPE ? -ENOENT : err;
+	}
 	if (!c->burst && !(c->burst = malloc(WORKER_PAYLOAD_MAX)))
 		return -ENOMEM;
 	memcpy(c->burst + c->n_burst, &head, sizeof head);

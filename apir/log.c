@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "proto/rate.h"
+
 #define FILE_ENV "VIRGL_APIR_LOG_TO_FILE"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -49,18 +51,37 @@ void apir_log_verbose(void)
 		threshold = APIR_LOG_INFO;
 }
 
+/* stderr is limited; who names a file wants everything. */
+static bool line_allowed(unsigned *dropped)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct rate rate;
+	bool allowed;
+
+	*dropped = 0;
+	if (log_fd != STDERR_FILENO)
+		return true;
+	pthread_mutex_lock(&lock);
+	allowed = rate_take(&rate, dropped);
+	pthread_mutex_unlock(&lock);
+	return allowed;
+}
+
 /* One write a line, so that the lines of several processes don't mix. */
 void apir_log(enum apir_log_level level, const char *fmt, ...)
 {
 	static const char *const words[] = { "debug: ", "", "warning: ", "error: " };
 	char line[1024];
 	struct timespec t;
+	unsigned dropped;
 	va_list ap;
 	int n = 0;
 
 	pthread_once(&once, log_open);
-	if (level < threshold)
+	if (level < threshold || !line_allowed(&dropped))
 		return;
+	if (dropped)
+		dprintf(log_fd, "ggml-virtgpu %s: %u lines were too many and left out\n", name, dropped);
 	if (log_fd != STDERR_FILENO) {
 		clock_gettime(CLOCK_REALTIME, &t);
 		n = snprintf(line, sizeof line, "%lld.%03ld ", (long long)t.tv_sec, t.tv_nsec / 1000000);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/rate.h"
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static FILE *file; /* NULL: stderr */
 
@@ -28,13 +30,31 @@ void backend_log_open(void)
 	pthread_once(&once, log_open);
 }
 
+/* stderr is limited; who names a file wants everything. */
+static bool line_allowed(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct rate rate;
+	unsigned dropped = 0;
+	bool allowed;
+
+	if (file)
+		return true;
+	pthread_mutex_lock(&lock);
+	allowed = rate_take(&rate, &dropped);
+	pthread_mutex_unlock(&lock);
+	if (dropped)
+		fprintf(stderr, "ggml-virtgpu-backend: %u lines were too many and left out\n", dropped);
+	return allowed;
+}
+
 static void on_ggml_log(int32_t level, const char *text, void *user)
 {
 	static _Thread_local int shown; /* a continued line goes where its beginning went */
 
 	(void)user;
 	if (level != ABI_LOG_CONT)
-		shown = file || level >= ABI_LOG_WARN;
+		shown = (file || level >= ABI_LOG_WARN) && line_allowed();
 	if (!shown)
 		return;
 	fputs(text, file ? file : stderr);
@@ -52,7 +72,7 @@ void backend_log(int level, const char *fmt, ...)
 	char line[1024];
 	va_list ap;
 
-	if (!file && level < ABI_LOG_INFO)
+	if ((!file && level < ABI_LOG_INFO) || !line_allowed())
 		return;
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof line, fmt, ap);

@@ -81,6 +81,9 @@ bool ops_check_tensor(const struct ops *ops, const struct abi_tensor *t, size_t 
 	}
 	if (t->ne[0] % ops->blck_size[t->type] != 0)
 		return refuse("a row that isn't whole blocks");
+	/* Kernels take neighbours to be at least an element apart, and blocks to lie side by side. */
+	if (t->nb[0] < ops->type_size[t->type] || (ops->blck_size[t->type] > 1 && t->nb[0] != ops->type_size[t->type]))
+		return refuse("elements that overlap, or blocks that are apart");
 	if (!abi_tensor_extent(t->ne, t->nb, ops->blck_size[t->type], ops->type_size[t->type], extent))
 		return refuse("impossible strides");
 	return true;

@@ -2,11 +2,10 @@
 # shellcheck shell=bash
 # Sourced by the test scripts of tests/lab and tests/vm as `. tests/support.sh NAME BUILD`, in the repository's root.
 # A script's output is TAP; a case is a function that fails by ending with a status other than 0.
-#   REPO, BUILD  absolute paths      WORK  this script's own empty folder in BUILD
-#   CLI          ggml-virtgpu        MODEL the model that texts come from
+#   BUILD  absolute path     WORK   this script's own empty folder in BUILD
+#   CLI    ggml-virtgpu      MODEL  the model that texts come from
 set -euo pipefail
 
-REPO=$PWD
 [ $# = 2 ] || { echo "usage: $0 BUILD" >&2; exit 2; }
 BUILD=$(realpath "$2")
 CLI=$BUILD/cli/ggml-virtgpu

@@ -27,7 +27,7 @@
 
 #define SPIN_NS 50000
 
-static void limit_set(int what, rlim_t most)
+static void limit_set(unsigned what, rlim_t most)
 {
 	struct rlimit r;
 

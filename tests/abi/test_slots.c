@@ -39,11 +39,11 @@ static void *function(void *handle, const char *name)
 /* Calls `name` with what the slot takes; the slot's function must have been reached. */
 #define REACH(slot, type, name, ...) \
 	do { \
-		void *address = function(handle, name); \
-		type f; \
-		memcpy(&f, &address, sizeof f); \
+		void *address_ = function(handle, name); \
+		type f_; \
+		memcpy(&f_, &address_, sizeof f_); \
 		reached = NULL; \
-		f(__VA_ARGS__); \
+		f_(__VA_ARGS__); \
 		check(slot " by " name, reached && !strcmp(reached, slot)); \
 	} while (0)
 
@@ -74,8 +74,8 @@ static void *rec_buf_base(struct abi_buffer *b)
 
 #define PUT(place, fn) \
 	do { \
-		size_t (*from)(void) = fn; \
-		memcpy(&(place), &from, sizeof from); \
+		size_t (*from_)(void) = fn; \
+		memcpy(&(place), &from_, sizeof from_); \
 	} while (0)
 
 typedef size_t one(void *);

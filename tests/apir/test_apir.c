@@ -94,7 +94,7 @@ static void blobs_are_sealed(void **state)
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
 	assert_int_equal(errno, EPERM);
 	assert_int_equal(fcntl(fd, F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
-			F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_true(p != MAP_FAILED);
 	for (uint64_t i = 0; i < size; i++)
@@ -378,7 +378,8 @@ static void capsets_are_offered_as_configured(void **state)
 	assert_int_equal(caps.version, 1);
 	assert_int_equal(caps.supports_blob_resources, 1);
 	apir_route_venus(h->apir);
-	assert_int_equal(apir_capset(h->apir, APIR_CAPSET_VENUS, venus, sizeof venus), APIR_CAPSET_VENUS_SIZE);
+	assert_int_equal(
+		apir_capset(h->apir, APIR_CAPSET_VENUS, venus, sizeof venus), APIR_CAPSET_VENUS_SIZE);
 	assert_memory_equal(venus, &caps, sizeof caps);
 	for (size_t i = sizeof caps; i < sizeof venus; i++)
 		assert_int_equal(venus[i], 0);

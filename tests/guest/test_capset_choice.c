@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which capset the plugin asks for, as a server hears it: GGML_REMOTING_USE_APIR_CAPSET counts as set with any value.
- * The listener here answers vtest up to the choice, offers both capsets, and hangs up.
+ * Which capset the plugin asks for, as a server hears it: GGML_REMOTING_USE_APIR_CAPSET counts as set with
+ * any value. The listener here answers vtest up to the choice, offers both capsets, and hangs up.
  */
 #include "tests/support/cm.h"
 

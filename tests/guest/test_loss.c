@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* When the host goes, or the program forks: errors within seconds and zeros, never a hang and never stale data. */
+/* When the host goes, or the program forks: errors within seconds and zeros, never a hang and never stale
+ * data. */
 #include "tests/guest/scenario.h"
 
 #include <pthread.h>
@@ -11,7 +12,7 @@
 #include "tests/support/process.h"
 
 #define NOTICED_WITHIN_MS 5000
-#define AT_ONCE_MS        200
+#define AT_ONCE_MS	  200
 
 /* A chain of matrix products that takes a minute or more. */
 struct long_graph {
@@ -67,8 +68,8 @@ static void all_is_zero(const struct program *p, const struct abi_tensor *t)
 }
 
 /*
- * A graph that the host has computed before goes out without waiting for its answer, and ggml's interface can't say
- * afterwards that it failed: its results are zeros then, and the next graph fails.
+ * A graph that the host has computed before goes out without waiting for its answer, and ggml's interface
+ * can't say afterwards that it failed: its results are zeros then, and the next graph fails.
  */
 static void graph_fails(const struct program *p, struct abi_graph *graph, const struct abi_tensor *output)
 {

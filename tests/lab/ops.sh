@@ -24,11 +24,11 @@ types='(f32|f16|bf16|q4_0|q4_1|q5_0|q5_1|q8_0|mxfp4|q2_K|q3_K|q4_K|q5_K|q6_K|iq4
 while read -r op least params; do
     check "$op on VirtGPU0 as on the CPU" one "$op" "$least" "$params"
 done <<OPS
-ADD 70 nf=1,
-GET_ROWS 100 type=$types,n=256,m=(5|80),
+ADD 70 ne=\[(10|16|64),.*nf=[12],
+GET_ROWS 40 type=(f32|f16|bf16|q4_0|q8_0|i32),n=(1|256),m=(5|8|80),
 SET_ROWS 500
-ROPE 100 ne_a=\[(64|80|16),
-SOFT_MAX 200
+ROPE 70 ne_a=\[(64|16),
+SOFT_MAX 100 ne=\[(16|15|1023),
 RMS_NORM 50
 NORM 50
 CPY 60 type_src=$types,type_dst=$types,ne_src=\[256,2,3,4\]
@@ -43,7 +43,6 @@ MUL_MAT 200 type_a=$types,.*m=16,n=[0-9]*,k=256,
 MUL_MAT_ID 5 type_a=$types,.*m=(16|32|50|64),
 FLASH_ATTN_EXT 200 hsk=64,.*nr23=\[1,1\],kv=113,
 SSM_CONV 10
-GATED_DELTA_NET 10
 SOFT_MAX_BACK 10
 OPS
 checks_end

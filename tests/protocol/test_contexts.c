@@ -94,10 +94,12 @@ static void the_others_blobs_are_unknown(void **state)
 	assert_int_equal(graph_run(&a, b.data.res, n, &status), REFUSED);
 }
 
-/* Ops whose sources are missing, shapes that make no sense: if that costs a worker, it costs only that one. */
+/* Ops whose sources are missing, shapes that make no sense: if that costs a worker, it costs only that one.
+ */
 static void the_worst_graph_costs_only_its_own_context(void **state)
 {
-	static const char *const ops[] = { "MUL_MAT", "SOFT_MAX_BACK", "FLASH_ATTN_EXT", "SSM_SCAN", "ROPE", "SET_ROWS" };
+	static const char *const ops[] = { "MUL_MAT", "SOFT_MAX_BACK", "FLASH_ATTN_EXT", "SSM_SCAN", "ROPE",
+		"SET_ROWS" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {

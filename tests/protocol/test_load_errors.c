@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every way in which loading the libraries fails: the code that the guest gets and the line that names the cure. */
+/* Every way in which loading the libraries fails: the code that the guest gets and the line that names the
+ * cure. */
 #include "tests/support/cm.h"
 
 #include <stdio.h>
@@ -70,7 +71,8 @@ static void fails(enum host_config config, const char *const keys[6], int64_t co
 	int64_t got = load_with(config, keys, &heard);
 
 	if (got != code || !strstr(heard, message))
-		fail_msg("code %lld, wanted %lld; wanted the line '%s', heard: %s", (long long)got, (long long)code, message, heard);
+		fail_msg("code %lld, wanted %lld; wanted the line '%s', heard: %s", (long long)got,
+			(long long)code, message, heard);
 	free(heard);
 }
 
@@ -82,15 +84,16 @@ static void without_a_backend_library_the_code_is_3(void **state)
 {
 	(void)state;
 	fails(HOST_BARE, KEYS(NULL), APIR_LOAD_ENV_MISSING,
-			"cannot open the APIR backend library: env var 'VIRGL_APIR_BACKEND_LIBRARY' not defined");
+		"cannot open the APIR backend library: env var 'VIRGL_APIR_BACKEND_LIBRARY' not defined");
 	fails(HOST_BARE, KEYS("apir.load_library.path", ""), APIR_LOAD_ENV_MISSING,
-			"cannot open the APIR backend library: env var 'VIRGL_APIR_BACKEND_LIBRARY' not defined");
+		"cannot open the APIR backend library: env var 'VIRGL_APIR_BACKEND_LIBRARY' not defined");
 }
 
 static void a_backend_library_that_cannot_be_opened_is_code_4(void **state)
 {
 	(void)state;
-	fails(HOST_BARE, KEYS("apir.load_library.path", "/nowhere/lib.so"), APIR_LOAD_CANNOT_OPEN, "/nowhere/lib.so");
+	fails(HOST_BARE, KEYS("apir.load_library.path", "/nowhere/lib.so"), APIR_LOAD_CANNOT_OPEN,
+		"/nowhere/lib.so");
 	fails(HOST_BARE, KEYS("apir.load_library.path", text_file), APIR_LOAD_CANNOT_OPEN, text_file);
 }
 
@@ -98,14 +101,15 @@ static void a_backend_library_without_the_symbols_is_code_5(void **state)
 {
 	(void)state;
 	fails(HOST_BARE, KEYS("apir.load_library.path", cpu), APIR_LOAD_SYMBOL_MISSING,
-			"is no APIR backend library: it has no apir_backend_initialize()");
+		"is no APIR backend library: it has no apir_backend_initialize()");
 }
 
 /* The GGML library */
 
 static void without_a_ggml_library_the_code_is_6_plus_3(void **state)
 {
-	static const char line[] = "cannot open the GGML library: env var 'APIR_LLAMA_CPP_GGML_LIBRARY_PATH' not defined";
+	static const char line[] =
+		"cannot open the GGML library: env var 'APIR_LLAMA_CPP_GGML_LIBRARY_PATH' not defined";
 
 	(void)state;
 	fails(HOST_BACKEND, KEYS(NULL), INITIALISE(APIR_LOAD_ENV_MISSING), line);
@@ -115,8 +119,9 @@ static void without_a_ggml_library_the_code_is_6_plus_3(void **state)
 static void a_registration_function_that_is_set_but_empty_is_6_plus_3(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND, KEYS("ggml.library.path", cpu, "ggml.library.reg", ""), INITIALISE(APIR_LOAD_ENV_MISSING),
-			"cannot register the GGML library: env var 'APIR_LLAMA_CPP_GGML_LIBRARY_REG' not defined");
+	fails(HOST_BACKEND, KEYS("ggml.library.path", cpu, "ggml.library.reg", ""),
+		INITIALISE(APIR_LOAD_ENV_MISSING),
+		"cannot register the GGML library: env var 'APIR_LLAMA_CPP_GGML_LIBRARY_REG' not defined");
 }
 
 static void files_that_are_no_library_are_6_plus_4(void **state)
@@ -124,7 +129,8 @@ static void files_that_are_no_library_are_6_plus_4(void **state)
 	static const char line[] = "cannot open the GGML library (APIR_LLAMA_CPP_GGML_LIBRARY_PATH): ";
 
 	(void)state;
-	fails(HOST_BACKEND, KEYS("ggml.library.path", "/nowhere/libggml.so"), INITIALISE(APIR_LOAD_CANNOT_OPEN), line);
+	fails(HOST_BACKEND, KEYS("ggml.library.path", "/nowhere/libggml.so"),
+		INITIALISE(APIR_LOAD_CANNOT_OPEN), line);
 	fails(HOST_BACKEND, KEYS("ggml.library.path", dir), INITIALISE(APIR_LOAD_CANNOT_OPEN), line);
 	fails(HOST_BACKEND, KEYS("ggml.library.path", text_file), INITIALISE(APIR_LOAD_CANNOT_OPEN), line);
 }
@@ -132,66 +138,80 @@ static void files_that_are_no_library_are_6_plus_4(void **state)
 static void libraries_without_the_functions_are_6_plus_5(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE")), INITIALISE(APIR_LOAD_SYMBOL_MISSING),
-			"cannot find the GGML backend registration symbol 'ggml_backend_init' (from "
-			"APIR_LLAMA_CPP_GGML_LIBRARY_REG) in '");
-	fails(HOST_BACKEND, KEYS("ggml.library.path", "libm.so.6"), INITIALISE(APIR_LOAD_SYMBOL_MISSING), "'ggml_backend_init'");
-	fails(HOST_BACKEND, KEYS("ggml.library.path", cpu, "ggml.library.reg", "no_such_reg"), INITIALISE(APIR_LOAD_SYMBOL_MISSING),
-			"'no_such_reg'");
+	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE")),
+		INITIALISE(APIR_LOAD_SYMBOL_MISSING),
+		"cannot find the GGML backend registration symbol 'ggml_backend_init' (from "
+		"APIR_LLAMA_CPP_GGML_LIBRARY_REG) in '");
+	fails(HOST_BACKEND, KEYS("ggml.library.path", "libm.so.6"), INITIALISE(APIR_LOAD_SYMBOL_MISSING),
+		"'ggml_backend_init'");
+	fails(HOST_BACKEND, KEYS("ggml.library.path", cpu, "ggml.library.reg", "no_such_reg"),
+		INITIALISE(APIR_LOAD_SYMBOL_MISSING), "'no_such_reg'");
 	fails(HOST_BACKEND, KEYS("ggml.library.path", cpu, "ggml.library.init", "no_such_init"),
-			INITIALISE(APIR_LOAD_SYMBOL_MISSING),
-			"cannot find the backend's init function 'no_such_init' (from APIR_LLAMA_CPP_GGML_LIBRARY_INIT) in '");
+		INITIALISE(APIR_LOAD_SYMBOL_MISSING),
+		"cannot find the backend's init function 'no_such_init' (from "
+		"APIR_LLAMA_CPP_GGML_LIBRARY_INIT) in '");
 }
 
 static void a_library_that_is_no_ggml_is_6_plus_6_plus_4(void **state)
 {
 	(void)state;
 	fails(HOST_BACKEND, KEYS("ggml.library.path", "libm.so.6", "ggml.library.reg", "cos"),
-			INITIALISE(APIR_LOAD_INIT + APIR_INIT_BAD_ABI), "is no GGML library that we can use");
-	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_future"),
-			INITIALISE(APIR_LOAD_INIT + APIR_INIT_BAD_ABI), "has plugin API 99 (ggml 0.25.1); supported: plugin API 2");
+		INITIALISE(APIR_LOAD_INIT + APIR_INIT_BAD_ABI), "is no GGML library that we can use");
+	fails(HOST_BACKEND,
+		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_future"),
+		INITIALISE(APIR_LOAD_INIT + APIR_INIT_BAD_ABI),
+		"has plugin API 99 (ggml 0.25.1); supported: plugin API 2");
 }
 
 static void a_registration_that_returns_nothing_is_6_plus_6_plus_1(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_null"),
-			INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_REG), "fake_null() returned no backend: is the library's hardware");
+	fails(HOST_BACKEND,
+		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_null"),
+		INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_REG),
+		"fake_null() returned no backend: is the library's hardware");
 }
 
 static void a_library_without_a_device_is_6_plus_6_plus_2(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_device"),
-			INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE), "(fake) offers no device");
+	fails(HOST_BACKEND,
+		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_device"),
+		INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE), "(fake) offers no device");
 }
 
 static void a_device_that_does_not_start_is_6_plus_6_plus_3(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_backend"),
-			INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND), "device broken could not be initialised");
-	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_backend",
+	fails(HOST_BACKEND,
+		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_backend"),
+		INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND), "device broken could not be initialised");
+	fails(HOST_BACKEND,
+		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_backend",
 			"ggml.library.init", "fake_init"),
-			INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND), "device broken could not be initialised by fake_init");
+		INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND),
+		"device broken could not be initialised by fake_init");
 }
 
 static void a_library_that_kills_its_process_loses_the_context(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_crash"), LOST,
-			"its worker ended: the context is lost, others go on");
+	fails(HOST_BACKEND,
+		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_crash"), LOST,
+		"its worker ended: the context is lost, others go on");
 }
 
 static void bad_thread_counts_are_refused(void **state)
 {
-	static const char *const bad[] = { "", "0", "-1", "x", "4x", "513", "99999999999999999999", "4,", "4,5" };
+	static const char *const bad[] = { "", "0", "-1", "x", "4x", "513", "99999999999999999999", "4,",
+		"4,5" };
 	char line[64];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		snprintf(line, sizeof line, "ggml.threads: '%s' is no number from 1 to 512", bad[i]);
-		fails(HOST_GGML, KEYS("ggml.threads", bad[i]), INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND), line);
+		fails(HOST_GGML, KEYS("ggml.threads", bad[i]),
+			INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND), line);
 	}
 }
 
@@ -203,7 +223,8 @@ static void devices_that_are_not_there_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		snprintf(line, sizeof line, "ggml.devices: '%s' is no list of numbers from 0 to 0", bad[i]);
-		fails(HOST_GGML, KEYS("ggml.devices", bad[i]), INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE), line);
+		fails(HOST_GGML, KEYS("ggml.devices", bad[i]),
+			INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE), line);
 	}
 }
 
@@ -276,7 +297,8 @@ static void the_backends_log_goes_to_its_file(void **state)
 
 	(void)state;
 	setenv("APIR_LLAMA_CPP_LOG_TO_FILE", log_file, 1);
-	assert_int_equal(load_with(HOST_GGML, KEYS("ggml.threads", "0"), &heard), INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND));
+	assert_int_equal(load_with(HOST_GGML, KEYS("ggml.threads", "0"), &heard),
+		INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND));
 	assert_null(strstr(heard, "ggml.threads"));
 	free(heard);
 	assert_int_equal(load_with(HOST_GGML, KEYS("ggml.threads", "2"), &heard), APIR_LOAD_OK);
@@ -288,7 +310,8 @@ static void the_backends_log_goes_to_its_file(void **state)
 	free(logged);
 	setenv("APIR_LLAMA_CPP_LOG_TO_FILE", "/nowhere/at/all", 1);
 	assert_int_equal(load_with(HOST_GGML, KEYS(NULL), &heard), APIR_LOAD_OK);
-	assert_non_null(strstr(heard, "cannot open the log file '/nowhere/at/all' (APIR_LLAMA_CPP_LOG_TO_FILE)"));
+	assert_non_null(
+		strstr(heard, "cannot open the log file '/nowhere/at/all' (APIR_LLAMA_CPP_LOG_TO_FILE)"));
 	free(heard);
 	unsetenv("APIR_LLAMA_CPP_LOG_TO_FILE");
 }

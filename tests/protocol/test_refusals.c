@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a hostile guest sends is refused with an answer, and after each refusal the same worker still computes right.
- * Cases that others left open are named after their reports.
+ * What a hostile guest sends is refused with an answer, and after each refusal the same worker still computes
+ * right. Cases that others left open are named after their reports.
  */
 #include "tests/support/cm.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ggml-abi/abi.h"
 #include "tests/protocol/harness.h"
+#include "tests/support/capture.h"
 #include "tests/support/ggml.h"
 #include "tests/support/process.h"
 
@@ -37,10 +39,10 @@ static int close_all(void **state)
 }
 
 /* The promise of every refusal. */
-#define assert_unharmed() \
-	do { \
-		assert_true(guest_computes(&g)); \
-		assert_int_equal(host_worker(h), worker); \
+#define assert_unharmed()                                                                                    \
+	do {                                                                                                 \
+		assert_true(guest_computes(&g));                                                             \
+		assert_int_equal(host_worker(h), worker);                                                    \
 	} while (0)
 
 #define assert_refused(code) assert_int_equal(code, REFUSED)
@@ -49,7 +51,9 @@ static int close_all(void **state)
 static void args_right(uint32_t fn)
 {
 	struct apir_tensor t = tensor_f32(1, g.buffer, 0, 8, 1);
-	struct abi_tensor raw = { .type = 0, .ne = { 8, 1, 1, 1 }, .nb = { 4, 32, 32, 32 }, .op = ggml_op("ADD") };
+	struct abi_tensor raw = {
+		.type = 0, .ne = { 8, 1, 1, 1 }, .nb = { 4, 32, 32, 32 }, .op = ggml_op("ADD")
+	};
 	struct abi_tensor src = raw;
 	struct wire_graph w = graph_add(&g);
 
@@ -127,7 +131,8 @@ static void arguments_cut_anywhere_are_refused(void **state)
 				assert_true(cursor_read_bool(&g.answer, &yes));
 				assert_false(yes);
 			} else if (code != REFUSED) {
-				fail_msg("function %u with %zu of %zu bytes: %lld", fn, n, full, (long long)code);
+				fail_msg("function %u with %zu of %zu bytes: %lld", fn, n, full,
+					(long long)code);
 			}
 		}
 		assert_unharmed();
@@ -207,7 +212,8 @@ static void a_greeting_with_a_bad_place_gets_no_heartbeat(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof offsets / sizeof offsets[0] + 1; i++) {
 		bool last = i == sizeof offsets / sizeof offsets[0];
-		struct apir_greeting greeting = { APIR_GREETING_MAGIC, last ? 0xabcdef : g.reply.res, last ? 0 : offsets[i] };
+		struct apir_greeting greeting = { APIR_GREETING_MAGIC, last ? 0xabcdef : g.reply.res,
+			last ? 0 : offsets[i] };
 		uint32_t magic = 1;
 
 		memset(g.reply.ptr, 0, 64);
@@ -225,8 +231,8 @@ static void a_greeting_with_a_bad_place_gets_no_heartbeat(void **state)
 static void hello_agrees_to_nothing_that_is_unknown(void **state)
 {
 	static const uint32_t versions[] = { 0, 2, 0xffffffff };
-	uint32_t version;
-	uint64_t features;
+	uint32_t version = 0;
+	uint64_t features = 0;
 
 	(void)state;
 	for (size_t n = 0; n < 12; n++) {
@@ -278,9 +284,10 @@ static void wrong_use_counts_do_no_harm(void **state)
 
 static void writes_cut_or_outside_of_their_buffer_are_refused(void **state)
 {
-	static const uint64_t wrong[][2] = { { 0, 0 }, { GUEST_BUFFER, 1 }, { GUEST_BUFFER - 7, 8 }, { UINT64_MAX, 1 },
-		{ UINT64_MAX - 7, 8 }, { 0, UINT64_MAX }, { 0, UINT64_MAX - 7 }, { 8, UINT64_MAX - 8 }, { 0, APIR_CMD_MAX + 1 },
-		{ 0, UINT64_C(1) << 32 }, { UINT64_C(1) << 63, UINT64_C(1) << 63 } };
+	static const uint64_t wrong[][2] = { { 0, 0 }, { GUEST_BUFFER, 1 }, { GUEST_BUFFER - 7, 8 },
+		{ UINT64_MAX, 1 }, { UINT64_MAX - 7, 8 }, { 0, UINT64_MAX }, { 0, UINT64_MAX - 7 },
+		{ 8, UINT64_MAX - 8 }, { 0, APIR_CMD_MAX + 1 }, { 0, UINT64_C(1) << 32 },
+		{ UINT64_C(1) << 63, UINT64_C(1) << 63 } };
 	struct apir_write right = { g.buffer, 0, 8 }, bad;
 	size_t full;
 
@@ -323,7 +330,8 @@ static void writes_cut_or_outside_of_their_buffer_are_refused(void **state)
 static bool takes_buffer(uint32_t fn)
 {
 	return fn == APIR_FN_BUFFER_BASE || fn == APIR_FN_BUFFER_FREE || fn == APIR_FN_BUFFER_SET_TENSOR ||
-	       fn == APIR_FN_BUFFER_GET_TENSOR || fn == APIR_FN_BUFFER_CPY_TENSOR || fn == APIR_FN_BUFFER_CLEAR;
+	       fn == APIR_FN_BUFFER_GET_TENSOR || fn == APIR_FN_BUFFER_CPY_TENSOR ||
+	       fn == APIR_FN_BUFFER_CLEAR;
 }
 
 static bool takes_buft(uint32_t fn)
@@ -344,7 +352,8 @@ static void handle_refused_everywhere(uint64_t handle, bool by_buft_functions)
 
 static void forged_handles_are_refused(void **state)
 {
-	static const uint64_t handles[] = { 0, 1, 2, 0xffffffff, UINT64_MAX, UINT64_C(0x7fff12345678), UINT64_C(1) << 63 };
+	static const uint64_t handles[] = { 0, 1, 2, 0xffffffff, UINT64_MAX, UINT64_C(0x7fff12345678),
+		UINT64_C(1) << 63 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++)
@@ -426,8 +435,17 @@ static void another_contexts_handles_and_blobs_are_refused(void **state)
 /* Ranges */
 
 static const uint64_t wrong_ranges[][2] = {
-	{ 0, 33 }, { 1, 32 }, { 32, 1 }, { 33, 0 }, { UINT64_MAX, 1 }, { 1, UINT64_MAX }, { UINT64_MAX, UINT64_MAX },
-	{ UINT64_MAX - 31, 32 }, { 0, UINT64_MAX }, { 0, UINT64_C(1) << 32 }, { UINT64_C(1) << 32, 4 },
+	{ 0, 33 },
+	{ 1, 32 },
+	{ 32, 1 },
+	{ 33, 0 },
+	{ UINT64_MAX, 1 },
+	{ 1, UINT64_MAX },
+	{ UINT64_MAX, UINT64_MAX },
+	{ UINT64_MAX - 31, 32 },
+	{ 0, UINT64_MAX },
+	{ 0, UINT64_C(1) << 32 },
+	{ UINT64_C(1) << 32, 4 },
 	{ UINT64_C(1) << 63, UINT64_C(1) << 63 },
 };
 
@@ -445,8 +463,8 @@ static void cve_2024_42479_set_and_get_outside_of_the_tensor_are_refused(void **
 
 static void tensors_outside_of_their_buffer_are_refused(void **state)
 {
-	static const uint64_t places[] = { GUEST_BUFFER - 31, GUEST_BUFFER, UINT64_MAX, UINT64_MAX - 31, UINT64_C(1) << 63,
-		UINT64_C(0x7fff00000000) };
+	static const uint64_t places[] = { GUEST_BUFFER - 31, GUEST_BUFFER, UINT64_MAX, UINT64_MAX - 31,
+		UINT64_C(1) << 63, UINT64_C(0x7fff00000000) };
 	struct wire_graph w = graph_add(&g);
 
 	(void)state;
@@ -572,7 +590,8 @@ static void cve_2026_34159_a_tensor_without_a_buffer_has_no_data(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof data / sizeof data[0]; i++) {
-		struct apir_tensor t = tensor_f32(1, 0, data[i], 8, 1), right = tensor_f32(2, g.buffer, 0, 8, 1);
+		struct apir_tensor t = tensor_f32(1, 0, data[i], 8, 1),
+				   right = tensor_f32(2, g.buffer, 0, 8, 1);
 
 		assert_refused(tensor_set(&g, g.buffer, &t, 0, 32));
 		assert_refused(tensor_get(&g, g.buffer, &t, 0, 32));
@@ -603,7 +622,9 @@ static void types_that_ggml_has_not_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
 		struct apir_tensor t = tensor_f32(1, g.buffer, 0, 8, 1);
-		struct abi_tensor raw = { .type = (int32_t)types[i], .ne = { 8, 1, 1, 1 }, .nb = { 4, 32, 32, 32 } };
+		struct abi_tensor raw = {
+			.type = (int32_t)types[i], .ne = { 8, 1, 1, 1 }, .nb = { 4, 32, 32, 32 }
+		};
 
 		t.type = types[i];
 		assert_refused(tensor_set(&g, g.buffer, &t, 0, 4));
@@ -635,7 +656,9 @@ static void rows_of_partial_blocks_are_refused(void **state)
 
 static bool supported(int32_t op, int32_t param)
 {
-	struct abi_tensor t = { .type = 0, .ne = { 8, 1, 1, 1 }, .nb = { 4, 32, 32, 32 }, .op = op, .op_params = { param } };
+	struct abi_tensor t = {
+		.type = 0, .ne = { 8, 1, 1, 1 }, .nb = { 4, 32, 32, 32 }, .op = op, .op_params = { param }
+	};
 	struct abi_tensor src = t;
 	bool yes = true;
 
@@ -676,7 +699,8 @@ static void operations_that_carry_pointers_or_are_none_are_refused(void **state)
 
 static void sub_operations_out_of_range_are_refused(void **state)
 {
-	const int32_t unary[] = { -1, ABI_N_UNARY, 1000, INT32_MAX, INT32_MIN }, glu[] = { -1, ABI_N_GLU, 1000, INT32_MIN };
+	const int32_t unary[] = { -1, ABI_N_UNARY, 1000, INT32_MAX, INT32_MIN },
+		      glu[] = { -1, ABI_N_GLU, 1000, INT32_MIN };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof unary / sizeof unary[0]; i++) {
@@ -715,7 +739,8 @@ static void a_graph_cut_anywhere_is_refused(void **state)
 
 static void graphs_that_announce_too_much_are_refused(void **state)
 {
-	static const uint32_t counts[] = { 0, 2, 1000, 1u << 20, (1u << 20) + 1, 1u << 29, 0x7fffffff, 0x80000000, 0xffffffff };
+	static const uint32_t counts[] = { 0, 2, 1000, 1u << 20, (1u << 20) + 1, 1u << 29, 0x7fffffff,
+		0x80000000, 0xffffffff };
 	struct wire_graph w = graph_add(&g);
 	size_t full;
 	int32_t status;
@@ -849,9 +874,11 @@ static struct {
 static void *scribble(void *unused)
 {
 	volatile uint8_t *node = g.data.ptr + 4 + 8 + 4 + 2 * sizeof(struct apir_tensor);
-	volatile uint32_t *op = (volatile uint32_t *)(volatile void *)(node + offsetof(struct apir_tensor, op));
+	volatile uint32_t *op =
+		(volatile uint32_t *)(volatile void *)(node + offsetof(struct apir_tensor, op));
 	volatile uint32_t *n_nodes = (volatile uint32_t *)(volatile void *)g.data.ptr;
-	volatile uint32_t *place = (volatile uint32_t *)(volatile void *)(node + offsetof(struct apir_tensor, data) + 4);
+	volatile uint32_t *place =
+		(volatile uint32_t *)(volatile void *)(node + offsetof(struct apir_tensor, data) + 4);
 
 	(void)unused;
 	for (uint32_t i = 0; !atomic_load(&scribbler.stop); i++) {
@@ -882,6 +909,33 @@ static void a_graph_that_changes_while_it_is_read_is_right_or_refused(void **sta
 	atomic_store(&scribbler.stop, true);
 	pthread_join(t, NULL);
 	assert_int_equal(right + refused, 3000);
+	assert_unharmed();
+}
+
+static void a_guest_does_not_fill_the_log(void **state)
+{
+	struct capture c;
+	char *heard;
+
+	(void)state;
+	capture_begin(&c);
+	for (uint32_t i = 0; i < 2000; i++) {
+		uint32_t right = g.reply.res;
+
+		args_start(&g);
+		command(&g, 77, 0);	     /* unknown types */
+		g.reply.res = 0x1000000 + i; /* unknown blobs */
+		forward(&g, 0);
+		g.reply.res = right;
+		apir_submit(h->apir, 1, 0, "", 1);			      /* no header */
+		buffer_free(&g, i);					      /* refusals */
+		buffer_alloc(&g, UINT64_C(1) << 60);			      /* what ggml says of it */
+		apir_blob_create(h->apir, 0xf0000000 + i, UINT64_C(1) << 60); /* over the quota */
+	}
+	heard = capture_end(&c);
+	assert_true(strlen(heard) < 150000);
+	assert_true(strlen(heard) > 1000); /* something is said */
+	free(heard);
 	assert_unharmed();
 }
 
@@ -922,6 +976,7 @@ int main(void)
 		TEST(a_kept_graph_dies_with_its_buffer),
 		TEST(a_graph_changed_between_two_computes_is_read_anew),
 		TEST(a_graph_that_changes_while_it_is_read_is_right_or_refused),
+		TEST(a_guest_does_not_fill_the_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests in a process of their own: for what exists once a process (the plugin, the log) or ends it. A child has no
- * cmocka: it checks with CHECK(), which says where and ends it.
+ * Tests in a process of their own: for what exists once a process (the plugin, the log) or ends it. A child
+ * has no cmocka: it checks with CHECK(), which says where and ends it.
  */
 #ifndef TESTS_SUPPORT_CHILD_H
 #define TESTS_SUPPORT_CHILD_H
@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CHECK(what) \
-	do { \
-		if (!(what)) { \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what); \
-			_exit(1); \
-		} \
+#define CHECK(what)                                                                                          \
+	do {                                                                                                 \
+		if (!(what)) {                                                                               \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what);                   \
+			_exit(1);                                                                            \
+		}                                                                                            \
 	} while (0)
 
 /* Runs fn(arg) in a child; its exit status: 0 when fn returned. 128 + n: signal n ended it. */

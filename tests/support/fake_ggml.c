@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GGML libraries with something wrong, all in one file: the registration function that is named decides what. It hangs
- * on the real libggml-base, as plugins do.
+ * GGML libraries with something wrong, all in one file: the registration function that is named decides what.
+ * It hangs on the real libggml-base, as plugins do.
  */
 #include <signal.h>
 
@@ -40,7 +40,9 @@ static struct abi_backend *no_backend(struct abi_device *d, const char *params)
 	return NULL;
 }
 
-static struct abi_device device = { .get_name = device_name, .get_description = device_name, .init_backend = no_backend };
+static struct abi_device device = {
+	.get_name = device_name, .get_description = device_name, .init_backend = no_backend
+};
 
 static struct abi_device *get_device(struct abi_reg *r, size_t i)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See ggml.h. RTLD_LOCAL, as a program may be loaded that brings its own ggml: nothing may rely on global symbols. */
+/* See ggml.h. RTLD_LOCAL, as a program may be loaded that brings its own ggml: nothing may rely on global
+ * symbols. */
 #include "tests/support/ggml.h"
 
 #include <dlfcn.h>

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Where the build has our programs and libraries: meson sets the variables. Ends the test where one is missing. */
+/* Where the build has our programs and libraries: meson sets the variables. Ends the test where one is
+ * missing. */
 const char *test_path(const char *variable);
 
 /* parent's newest child whose command begins with `name`; 0: none. */

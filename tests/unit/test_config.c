@@ -165,7 +165,8 @@ int main(void)
 		cmocka_unit_test_setup(what_nobody_set_is_null, env_clear),
 		cmocka_unit_test_setup(each_variable_fills_its_key, env_clear),
 		cmocka_unit_test_setup(an_empty_variable_is_a_value, env_clear),
-		cmocka_unit_test_setup(the_contexts_key_wins_over_the_one_for_all_and_that_over_the_variable, env_clear),
+		cmocka_unit_test_setup(
+			the_contexts_key_wins_over_the_one_for_all_and_that_over_the_variable, env_clear),
 		cmocka_unit_test_setup(walking_ends_with_the_winner, env_clear),
 	};
 

@@ -78,11 +78,11 @@ static void string_refused(uint64_t size, const char *bytes, size_t n)
 static void strings_refuse_bad_sizes_and_missing_ends(void **state)
 {
 	(void)state;
-	string_refused(0, "abcd", 4);          /* not even a NUL */
-	string_refused(4, "abcd", 4);          /* no NUL */
-	string_refused(5, "abcd\0", 5);        /* the padding is missing */
-	string_refused(9, "abcd\0\0\0", 8);    /* longer than the message */
-	string_refused(UINT64_MAX, "abc", 4);  /* wraps when it is rounded up */
+	string_refused(0, "abcd", 4);	      /* not even a NUL */
+	string_refused(4, "abcd", 4);	      /* no NUL */
+	string_refused(5, "abcd\0", 5);	      /* the padding is missing */
+	string_refused(9, "abcd\0\0\0", 8);   /* longer than the message */
+	string_refused(UINT64_MAX, "abc", 4); /* wraps when it is rounded up */
 	string_refused(UINT64_MAX - 3, "abc", 4);
 	for (size_t n = 0; n < 12; n++) {
 		uint8_t message[12] = { 4, 0, 0, 0, 0, 0, 0, 0, 'a', 'b', 'c', 0 };
@@ -111,11 +111,11 @@ static void what_was_written_is_read(void **state)
 {
 	uint8_t bytes[64];
 	struct cursor w = cursor_over(bytes, sizeof bytes), r;
-	const char *s, *empty;
-	uint32_t u;
-	int32_t i;
-	uint64_t q;
-	bool yes, no;
+	const char *s = NULL, *empty = NULL;
+	uint32_t u = 0;
+	int32_t i = 0;
+	uint64_t q = 0;
+	bool yes = false, no = true;
 
 	(void)state;
 	assert_true(cursor_write_u32(&w, 0xdeadbeef));
@@ -144,7 +144,7 @@ static void a_bool_is_its_first_byte(void **state)
 {
 	uint8_t cells[8] = { 0, 0xaa, 0xbb, 0xcc, 1, 0xaa, 0xbb, 0xcc };
 	struct cursor c = cursor_over(cells, sizeof cells);
-	bool no, yes;
+	bool no = true, yes = false;
 
 	(void)state;
 	assert_true(cursor_read_bool(&c, &no) && cursor_read_bool(&c, &yes));

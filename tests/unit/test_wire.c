@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The numbers of APIR 0.2 against each other: whoever changes one breaks the old peers, and hears of it here. */
+/* The numbers of APIR 0.2 against each other: whoever changes one breaks the old peers, and hears of it here.
+ */
 #include "tests/support/cm.h"
 
 #include "apir/worker_wire.h"
@@ -43,11 +44,13 @@ static void codes_keep_their_numbers(void **state)
 static void there_are_23_functions_in_their_order(void **state)
 {
 	static const int order[] = { APIR_FN_DEVICE_COUNT_OLD, APIR_FN_DEVICE_COUNT, APIR_FN_DEVICE_NAME,
-		APIR_FN_DEVICE_DESCRIPTION, APIR_FN_DEVICE_TYPE, APIR_FN_DEVICE_MEMORY, APIR_FN_DEVICE_SUPPORTS_OP,
-		APIR_FN_DEVICE_BUFFER_TYPE, APIR_FN_DEVICE_PROPS, APIR_FN_DEVICE_BUFFER_FROM_PTR, APIR_FN_BUFT_NAME,
-		APIR_FN_BUFT_ALIGNMENT, APIR_FN_BUFT_MAX_SIZE, APIR_FN_BUFT_IS_HOST, APIR_FN_BUFT_ALLOC_BUFFER,
-		APIR_FN_BUFT_ALLOC_SIZE, APIR_FN_BUFFER_BASE, APIR_FN_BUFFER_SET_TENSOR, APIR_FN_BUFFER_GET_TENSOR,
-		APIR_FN_BUFFER_CPY_TENSOR, APIR_FN_BUFFER_CLEAR, APIR_FN_BUFFER_FREE, APIR_FN_GRAPH_COMPUTE };
+		APIR_FN_DEVICE_DESCRIPTION, APIR_FN_DEVICE_TYPE, APIR_FN_DEVICE_MEMORY,
+		APIR_FN_DEVICE_SUPPORTS_OP, APIR_FN_DEVICE_BUFFER_TYPE, APIR_FN_DEVICE_PROPS,
+		APIR_FN_DEVICE_BUFFER_FROM_PTR, APIR_FN_BUFT_NAME, APIR_FN_BUFT_ALIGNMENT,
+		APIR_FN_BUFT_MAX_SIZE, APIR_FN_BUFT_IS_HOST, APIR_FN_BUFT_ALLOC_BUFFER,
+		APIR_FN_BUFT_ALLOC_SIZE, APIR_FN_BUFFER_BASE, APIR_FN_BUFFER_SET_TENSOR,
+		APIR_FN_BUFFER_GET_TENSOR, APIR_FN_BUFFER_CPY_TENSOR, APIR_FN_BUFFER_CLEAR,
+		APIR_FN_BUFFER_FREE, APIR_FN_GRAPH_COMPUTE };
 
 	(void)state;
 	assert_int_equal(sizeof order / sizeof order[0], 23);
@@ -66,15 +69,29 @@ static void blobs_are_whole_granules(void **state)
 	assert_true(APIR_DATA_BLOB_SIZE >= (24u << 20));
 }
 
-/* As a C compiler of x86-64 and aarch64 lays out upstream's struct, field by field, without gaps that we don't name. */
+/* As a C compiler of x86-64 and aarch64 lays out upstream's struct, field by field, without gaps that we
+ * don't name. */
 static void the_tensor_lies_as_upstreams_compiler_lays_it(void **state)
 {
 	static const struct {
 		size_t offset, size;
 	} fields[] = {
 #define FIELD(f) { offsetof(struct apir_tensor, f), sizeof(((struct apir_tensor *)0)->f) }
-		FIELD(id), FIELD(type), FIELD(pad0), FIELD(buffer), FIELD(ne), FIELD(nb), FIELD(op), FIELD(op_params),
-		FIELD(flags), FIELD(src), FIELD(view_src), FIELD(view_offs), FIELD(data), FIELD(name), FIELD(use_count),
+		FIELD(id),
+		FIELD(type),
+		FIELD(pad0),
+		FIELD(buffer),
+		FIELD(ne),
+		FIELD(nb),
+		FIELD(op),
+		FIELD(op_params),
+		FIELD(flags),
+		FIELD(src),
+		FIELD(view_src),
+		FIELD(view_offs),
+		FIELD(data),
+		FIELD(name),
+		FIELD(use_count),
 		FIELD(pad1),
 	};
 	size_t at = 0;

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* How many lines a process logs: what a guest can provoke must not fill the host's disk. */
+#ifndef PROTO_RATE_H
+#define PROTO_RATE_H
+
+#include <stdbool.h>
+#include <time.h>
+
+#define RATE_LINES   200 /* in each window */
+#define RATE_SECONDS 10
+
+struct rate {
+	time_t window; /* when it began, monotonic */
+	unsigned lines;
+};
+
+/* Whether one more line may be logged now; *dropped: how many were not in the window that has just ended. Under the
+ * caller's lock. */
+static inline bool rate_take(struct rate *r, unsigned *dropped)
+{
+	struct timespec t;
+
+	*dropped = 0;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	if (t.tv_sec - r->window >= RATE_SECONDS) {
+		*dropped = r->lines > RATE_LINES ? r->lines - RATE_LINES : 0;
+		*r = (struct rate){ .window = t.tv_sec };
+	}
+	return ++r->lines <= RATE_LINES;
+}
+
+#endif
