@@ -22,12 +22,12 @@
 #include "proto/apir_wire.h"
 #include "proto/util.h"
 
-#define MAX_CONTEXTS     64 /* a blob's attachments are one word of bits */
-#define MAX_FENCES       16384
-#define WORKER_GRACE_MS  6000 /* from hanging up on a worker to killing it */
-#define LEAVE_GRACE_MS   2000 /* the same when the door itself ends */
-#define DEFAULT_BLOBS    1024
-#define DEFAULT_BYTES    (UINT64_C(64) << 30)
+#define MAX_CONTEXTS    64 /* a blob's attachments are one word of bits */
+#define MAX_FENCES      16384
+#define WORKER_GRACE_MS 6000 /* from hanging up on a worker to killing it */
+#define LEAVE_GRACE_MS  2000 /* the same when the door itself ends */
+#define DEFAULT_BLOBS   1024
+#define DEFAULT_BYTES   (UINT64_C(64) << 30)
 
 struct fence {
 	uint32_t ring;
@@ -42,14 +42,14 @@ struct context {
 	uint32_t id;
 	char name[32];
 	struct link link;
-	bool untold;    /* lost, and the listener doesn't know yet */
-	bool epoll_out; /* we asked to be told when the socket takes more */
+	bool untold;          /* lost, and the listener doesn't know yet */
+	bool epoll_out;       /* we asked to be told when the socket takes more */
 	struct fence *fences; /* pending, oldest first */
 	size_t n_fences, room_fences;
 	uint64_t blob_bytes;
 	uint32_t blobs;
 	uint64_t leave_by; /* CLOCK_MONOTONIC, ms */
-	uint8_t *burst; /* commands that apir_kick() will send; kept with the slot */
+	uint8_t *burst;    /* commands that apir_kick() will send; kept with the slot */
 	size_t n_burst;
 };
 
@@ -104,8 +104,10 @@ static int worker_find(struct apir *a, const char *told)
 	if (n > 0) {
 		self[n] = '\0';
 		slash = strrchr(self, '/');
-		if (slash && snprintf(a->worker, sizeof a->worker, "%.*s/ggml-virtgpu-worker", (int)(slash - self), self) <
-				(int)sizeof a->worker && access(a->worker, X_OK) == 0)
+		if (slash &&
+			snprintf(a->worker, sizeof a->worker, "%.*s/ggml-virtgpu-worker", (int)(slash - self), self) <
+				(int)sizeof a->worker &&
+			access(a->worker, X_OK) == 0)
 			return 0;
 	}
 	snprintf(a->worker, sizeof a->worker, "%s", APIR_LIBEXECDIR "/ggml-virtgpu-worker");
@@ -187,7 +189,8 @@ static void context_lose(struct apir *a, struct context *c, const char *why)
 
 	if (c->state != CTX_LIVE)
 		return;
-	log_error("context %" PRIu32 " (%s): %s: the context is lost, others go on", c->id, log_escape(who, sizeof who, c->name), why);
+	log_error("context %" PRIu32 " (%s): %s: the context is lost, others go on", c->id,
+		log_escape(who, sizeof who, c->name), why);
 	c->state = CTX_LOST;
 	c->untold = true;
 	link_kill(&c->link);
@@ -196,7 +199,8 @@ static void context_lose(struct apir *a, struct context *c, const char *why)
 }
 
 /* Sends, or gives the context up; what happened is the listener's to hear, not the caller's. */
-static int message_send(struct apir *a, struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
+static int message_send(
+	struct apir *a, struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT, .data.u64 = EV(EV_SOCK, c - a->contexts) };
 	int err = link_send(&c->link, m, payload, size, fd);
@@ -220,7 +224,8 @@ static int burst_send(struct apir *a, struct context *c)
 }
 
 /* Anything else goes behind the commands that came before it. */
-static int context_send(struct apir *a, struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
+static int context_send(
+	struct apir *a, struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
 {
 	int err = burst_send(a, c);
 
@@ -403,8 +408,9 @@ int apir_blob_create(struct apir *a, uint32_t res_id, uint64_t size)
 			b = &a->blobs[i];
 	}
 	if (!b || !range_ok(a->blob_bytes, rounded, a->limits.blob_bytes)) {
-		log_warn("blob %" PRIu32 " of %" PRIu64 " bytes is over the quota (%" PRIu32 " blobs, %" PRIu64 " bytes)", res_id,
-				rounded, a->limits.blobs, a->limits.blob_bytes);
+		log_warn("blob %" PRIu32 " of %" PRIu64 " bytes is over the quota (%" PRIu32 " blobs, %" PRIu64
+			 " bytes)",
+			res_id, rounded, a->limits.blobs, a->limits.blob_bytes);
 		return -EDQUOT;
 	}
 	fd = blob_memfd(rounded);

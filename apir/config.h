@@ -24,8 +24,8 @@ int config_set(struct config *c, uint32_t ctx_id, const char *key, const char *v
 /* NULL: neither set nor in the environment. */
 const char *config_get(const struct config *c, uint32_t ctx_id, const char *key);
 /* Calls fn for every key that has a value in that context; stops at the first error and returns it. */
-int config_each(const struct config *c, uint32_t ctx_id, int (*fn)(void *user, const char *key, const char *value),
-		void *user);
+int config_each(
+	const struct config *c, uint32_t ctx_id, int (*fn)(void *user, const char *key, const char *value), void *user);
 void config_forget(struct config *c, uint32_t ctx_id);
 void config_fini(struct config *c);
 

@@ -22,7 +22,7 @@ struct link {
 	int pidfd; /* readable once the worker has ended; -1: reaped */
 	pid_t pid;
 	struct link_item *first, **last; /* what waits to be sent */
-	size_t queued; /* bytes */
+	size_t queued;                   /* bytes */
 };
 
 /* Starts `path` as the worker of context ctx_id. -ENOENT and the like from exec. */

@@ -28,8 +28,9 @@ static void log_open(void)
 		return;
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	if (fd < 0) {
-		dprintf(STDERR_FILENO, "ggml-virtgpu %s: cannot open the log file '%s' (" FILE_ENV "): %s; logging to stderr\n",
-				name, path, strerror(errno));
+		dprintf(STDERR_FILENO,
+			"ggml-virtgpu %s: cannot open the log file '%s' (" FILE_ENV "): %s; logging to stderr\n", name,
+			path, strerror(errno));
 		return;
 	}
 	log_fd = fd;

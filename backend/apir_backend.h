@@ -28,6 +28,6 @@ void apir_backend_deinit(uint32_t ctx_id);
  * host, writes its reply to [enc_cur, enc_end) and stores the reply's end in *enc_cur_after. Returns an
  * enum apir_fn_code. Calls for one context must not overlap. */
 uint32_t apir_backend_dispatcher(uint32_t ctx_id, struct apir_callbacks *callbacks, uint32_t function, char *dec_cur,
-		const char *dec_end, char *enc_cur, const char *enc_end, char **enc_cur_after);
+	const char *dec_end, char *enc_cur, const char *enc_end, char **enc_cur_after);
 
 #endif

@@ -90,5 +90,5 @@ void context_refuse(struct backend_context *ctx, const char *fmt, ...)
 	vsnprintf(why, sizeof why, fmt, ap);
 	va_end(ap);
 	backend_log(ABI_LOG_WARN, "context %" PRIu32 ": refused: %s%s", ctx->id, why,
-			ctx->counters.refused == 20 ? " (further refusals aren't logged)" : "");
+		ctx->counters.refused == 20 ? " (further refusals aren't logged)" : "");
 }

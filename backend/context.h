@@ -20,10 +20,10 @@ enum object_type { OBJ_BUFT = 1, OBJ_BUFFER = 2 };
 
 struct buffer {
 	struct abi_buffer *ggml;
-	char *base;      /* in our address space; the guest never learns it */
-	uint64_t size;   /* bytes */
-	uint64_t fake;   /* the base that upstream's guests are told */
-	void *mapping;   /* our own mapping of a blob, for buffers on guest memory; else NULL */
+	char *base;    /* in our address space; the guest never learns it */
+	uint64_t size; /* bytes */
+	uint64_t fake; /* the base that upstream's guests are told */
+	void *mapping; /* our own mapping of a blob, for buffers on guest memory; else NULL */
 };
 
 struct counters {

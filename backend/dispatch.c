@@ -11,7 +11,7 @@
 
 #include "backend/log.h"
 
-#define EXPORT __attribute__((visibility("default")))
+#define EXPORT       __attribute__((visibility("default")))
 #define MAX_CONTEXTS 256
 
 static const struct {
@@ -102,9 +102,12 @@ static void context_end(struct backend_context *ctx)
 	handle_table_fini(&ctx->handles);
 	library_close(&ctx->lib);
 	if (ctx->buft_handle)
-		backend_log(ABI_LOG_INFO, "context %" PRIu32 ": %" PRIu64 " commands, %" PRIu64 " graphs computed (%" PRIu64 " reused), %" PRIu64
-				" nodes, %" PRIu64 " bytes set, %" PRIu64 " bytes read, %" PRIu64 " refusals",
-				ctx->id, c->commands, c->graphs, c->graphs_reused, c->nodes, c->bytes_set, c->bytes_get, c->refused);
+		backend_log(ABI_LOG_INFO,
+			"context %" PRIu32 ": %" PRIu64 " commands, %" PRIu64 " graphs computed (%" PRIu64
+			" reused), %" PRIu64 " nodes, %" PRIu64 " bytes set, %" PRIu64 " bytes read, %" PRIu64
+			" refusals",
+			ctx->id, c->commands, c->graphs, c->graphs_reused, c->nodes, c->bytes_set, c->bytes_get,
+			c->refused);
 	free(ctx);
 }
 
@@ -158,7 +161,7 @@ EXPORT void apir_backend_deinit(uint32_t ctx_id)
 }
 
 EXPORT uint32_t apir_backend_dispatcher(uint32_t ctx_id, struct apir_callbacks *callbacks, uint32_t function,
-		char *dec_cur, const char *dec_end, char *enc_cur, const char *enc_end, char **enc_cur_after)
+	char *dec_cur, const char *dec_end, char *enc_cur, const char *enc_end, char **enc_cur_after)
 {
 	struct cursor in = cursor_over(dec_cur, (size_t)(dec_end - dec_cur));
 	struct cursor out = cursor_over(enc_cur, (size_t)(enc_end - enc_cur));

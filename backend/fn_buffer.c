@@ -48,7 +48,7 @@ static bool transfer_read(struct backend_context *ctx, struct cursor *in, const 
 	if (!b)
 		return false;
 	if (!cursor_read(in, &w, sizeof w) || !cursor_read_u32(in, &res) || !cursor_read_u64(in, &t->offset) ||
-	    !cursor_read_u64(in, &t->size))
+		!cursor_read_u64(in, &t->size))
 		why = "arguments are missing";
 	else if (!tensor_decode(ctx, &w, &t->tensor, &extent, &why))
 		;
@@ -183,7 +183,8 @@ uint32_t on_graph_compute(struct backend_context *ctx, struct cursor *in, struct
 		return APIR_FN_REFUSED;
 	shm = context_shm(ctx, res, 0, size);
 	if (!shm) {
-		context_refuse(ctx, "graph_compute: blob %u is unknown or smaller than %llu bytes", res, (unsigned long long)size);
+		context_refuse(ctx, "graph_compute: blob %u is unknown or smaller than %llu bytes", res,
+			(unsigned long long)size);
 		return APIR_FN_REFUSED;
 	}
 	if (!graph_compute(ctx, shm, size, &status))

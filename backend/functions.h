@@ -11,8 +11,7 @@ typedef uint32_t backend_fn(struct backend_context *ctx, struct cursor *in, stru
 
 backend_fn on_device_count, on_device_name, on_device_description, on_device_type, on_device_memory,
 	on_device_supports_op, on_device_buffer_type, on_device_props, on_device_buffer_from_ptr;
-backend_fn on_buft_name, on_buft_alignment, on_buft_max_size, on_buft_is_host, on_buft_alloc_buffer,
-	on_buft_alloc_size;
+backend_fn on_buft_name, on_buft_alignment, on_buft_max_size, on_buft_is_host, on_buft_alloc_buffer, on_buft_alloc_size;
 backend_fn on_buffer_base, on_buffer_set_tensor, on_buffer_get_tensor, on_buffer_cpy_tensor, on_buffer_clear,
 	on_buffer_free;
 backend_fn on_graph_compute, on_hello, on_write;

@@ -82,8 +82,8 @@ static bool own_source(const struct backend_context *ctx, const struct apir_tens
 }
 
 /* An id's tensor, which must come before tensor `user`. */
-static bool tensor_earlier(const struct idmap *ids, struct abi_tensor *tensors, uint64_t id, uint32_t user,
-		struct abi_tensor **out)
+static bool tensor_earlier(
+	const struct idmap *ids, struct abi_tensor *tensors, uint64_t id, uint32_t user, struct abi_tensor **out)
 {
 	uint32_t i;
 
@@ -122,8 +122,9 @@ static bool tensors_build(struct backend_context *ctx, const struct graph_view *
 			}
 		}
 		if (w.view_src && (!tensor_earlier(ids, tensors, w.view_src, i, &t->view_src) ||
-				t->view_src->buffer != t->buffer)) {
-			context_refuse(ctx, "graph: tensor %u: it views a tensor that is unknown or in another buffer", i);
+					  t->view_src->buffer != t->buffer)) {
+			context_refuse(
+				ctx, "graph: tensor %u: it views a tensor that is unknown or in another buffer", i);
 			return false;
 		}
 		/* Some devices take a view's place from what it views: both must say the same. */
@@ -153,12 +154,14 @@ static bool node_check(struct backend_context *ctx, const struct abi_tensor *nod
 	}
 	for (int s = 0; s < ABI_SRCS; s++) {
 		if (node->src[s] && !node->src[s]->data) {
-			context_refuse(ctx, "graph: node %u (%s): source %d lies in no buffer", i, ctx->lib.fn.op_name(node->op), s);
+			context_refuse(ctx, "graph: node %u (%s): source %d lies in no buffer", i,
+				ctx->lib.fn.op_name(node->op), s);
 			return false;
 		}
 	}
 	if (!ctx->lib.fn.dev_supports_op(ctx->lib.device, node)) {
-		context_refuse(ctx, "graph: node %u: the device does not support this %s", i, ctx->lib.fn.op_name(node->op));
+		context_refuse(
+			ctx, "graph: node %u: the device does not support this %s", i, ctx->lib.fn.op_name(node->op));
 		return false;
 	}
 	return true;
@@ -171,7 +174,8 @@ static void counts_set(const struct graph_view *v, struct graph *g)
 	for (uint32_t i = 0; i < v->n_tensors; i++) {
 		uint32_t n;
 
-		memcpy(&n, v->tensors + i * sizeof(struct apir_tensor) + offsetof(struct apir_tensor, use_count), sizeof n);
+		memcpy(&n, v->tensors + i * sizeof(struct apir_tensor) + offsetof(struct apir_tensor, use_count),
+			sizeof n);
 		if (n && n <= INT32_MAX)
 			abi_count_set(g->ggml, &g->tensors[i], (int32_t)n);
 	}
@@ -188,7 +192,7 @@ static bool graph_build(struct backend_context *ctx, const struct graph_view *v,
 		return false;
 	room = v->n_nodes > v->n_tensors ? v->n_nodes : v->n_tensors; /* its set holds nodes and leaves */
 	g->holder = fn->init((struct abi_init_params){
-			.mem_size = fn->graph_overhead_custom(room, false) + 1024, .no_alloc = true });
+		.mem_size = fn->graph_overhead_custom(room, false) + 1024, .no_alloc = true });
 	if (!g->holder)
 		return false;
 	g->ggml = fn->new_graph_custom(g->holder, room, false);
@@ -246,7 +250,8 @@ bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t siz
 			return true;
 		}
 		if (!graph_view_read(s->incoming, size, &v)) {
-			context_refuse(ctx, "graph: %llu bytes don't hold what they announce", (unsigned long long)size);
+			context_refuse(
+				ctx, "graph: %llu bytes don't hold what they announce", (unsigned long long)size);
 			return false;
 		}
 		g = graph_oldest(s);

@@ -14,9 +14,9 @@
 
 struct backend_context;
 
-#define GRAPHS_KEPT      8
-#define GRAPH_MAX_BYTES  (UINT64_C(64) << 20)
-#define GRAPH_MAX_NODES  (UINT32_C(1) << 20)
+#define GRAPHS_KEPT     8
+#define GRAPH_MAX_BYTES (UINT64_C(64) << 20)
+#define GRAPH_MAX_NODES (UINT32_C(1) << 20)
 
 struct graph {
 	uint8_t *bytes; /* as they came; owned */

@@ -32,20 +32,27 @@ static bool number_parse(const char *s, char separator, long min, long max, long
 	return true;
 }
 
-static uint32_t device_choose(struct library *lib, struct abi_reg *reg, const char *path, const char *wanted, size_t *index)
+static uint32_t device_choose(
+	struct library *lib, struct abi_reg *reg, const char *path, const char *wanted, size_t *index)
 {
 	size_t n = lib->fn.reg_dev_count(reg);
 	long i = 0;
 
 	if (n == 0)
-		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "the GGML library '%s' (%s) offers no device: "
-				"is its hardware and driver there?", path, lib->fn.reg_name(reg));
+		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
+			"the GGML library '%s' (%s) offers no device: "
+			"is its hardware and driver there?",
+			path, lib->fn.reg_name(reg));
 	if (wanted && !number_parse(wanted, ',', 0, (long)n - 1, &i))
-		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "ggml.devices: '%s' is no list of numbers from 0 to %zu, "
-				"the devices of '%s'", wanted, n - 1, path);
+		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
+			"ggml.devices: '%s' is no list of numbers from 0 to %zu, "
+			"the devices of '%s'",
+			wanted, n - 1, path);
 	*index = (size_t)i;
 	lib->device = lib->fn.reg_dev_get(reg, *index);
-	return lib->device ? 0 : fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "the GGML library '%s' has no device %zu", path, *index);
+	return lib->device ? 0
+	                   : fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "the GGML library '%s' has no device %zu", path,
+				     *index);
 }
 
 /* The host CPU computes with as many threads as asked for; other devices don't have the function. */
@@ -56,7 +63,8 @@ static uint32_t threads_set(struct library *lib, struct abi_reg *reg, const char
 	long n = cores_physical();
 
 	if (wanted && !number_parse(wanted, '\0', 1, 512, &n))
-		return fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "ggml.threads: '%s' is no number from 1 to 512", wanted);
+		return fail(
+			APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "ggml.threads: '%s' is no number from 1 to 512", wanted);
 	if (!f)
 		return 0;
 	memcpy(&set, &f, sizeof set);
@@ -83,35 +91,43 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 	if (!reg_name)
 		reg_name = "ggml_backend_init";
 	else if (!*reg_name)
-		return fail(APIR_LOAD_ENV_MISSING, "cannot register the GGML library: env var '" REG_ENV "' not defined");
+		return fail(
+			APIR_LOAD_ENV_MISSING, "cannot register the GGML library: env var '" REG_ENV "' not defined");
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!handle)
 		return fail(APIR_LOAD_CANNOT_OPEN, "cannot open the GGML library (" PATH_ENV "): %s", dlerror());
 	f = dlsym(handle, reg_name);
 	if (!f)
-		return fail(APIR_LOAD_SYMBOL_MISSING, "cannot find the GGML backend registration symbol '%s' (from " REG_ENV
-				") in '%s'", reg_name, path);
+		return fail(APIR_LOAD_SYMBOL_MISSING,
+			"cannot find the GGML backend registration symbol '%s' (from " REG_ENV ") in '%s'", reg_name,
+			path);
 	memcpy(&reg_fn, &f, sizeof f);
 	if (init_name && *init_name) {
 		f = dlsym(handle, init_name);
 		if (!f)
-			return fail(APIR_LOAD_SYMBOL_MISSING, "cannot find the backend's init function '%s' (from " INIT_ENV
-					") in '%s'", init_name, path);
+			return fail(APIR_LOAD_SYMBOL_MISSING,
+				"cannot find the backend's init function '%s' (from " INIT_ENV ") in '%s'", init_name,
+				path);
 		memcpy(&init_fn, &f, sizeof f);
 	}
 	if (abi_symbols_load(&lib->fn, handle, &missing) < 0)
-		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI, "'%s' is no GGML library that we can use: libggml-base's %s() is "
-				"not among its dependencies; supported: " ABI_SUPPORTED, path, missing);
+		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI,
+			"'%s' is no GGML library that we can use: libggml-base's %s() is "
+			"not among its dependencies; supported: " ABI_SUPPORTED,
+			path, missing);
 	backend_log_adopt(&lib->fn);
 	if (abi_symbols_check(&lib->fn, err, sizeof err) < 0)
 		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI, "'%s': %s", path, err);
 	reg = reg_fn();
 	if (!reg)
-		return fail(APIR_LOAD_INIT + APIR_INIT_NO_REG, "'%s': %s() returned no backend: is the library's hardware and "
-				"driver there?", path, reg_name);
+		return fail(APIR_LOAD_INIT + APIR_INIT_NO_REG,
+			"'%s': %s() returned no backend: is the library's hardware and "
+			"driver there?",
+			path, reg_name);
 	if (reg->api_version != ABI_API_2 && reg->api_version != ABI_API_3)
-		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI, "'%s' has plugin API %d (ggml %s); supported: " ABI_SUPPORTED,
-				path, reg->api_version, lib->fn.version());
+		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI,
+			"'%s' has plugin API %d (ggml %s); supported: " ABI_SUPPORTED, path, reg->api_version,
+			lib->fn.version());
 	ops_learn(&lib->ops, &lib->fn);
 	lib->has_counts = abi_counts_check(&lib->fn, handle);
 	code = device_choose(lib, reg, path, get(user, "ggml.devices"), &index);
@@ -120,15 +136,15 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 	lib->backend = init_fn ? init_fn(index) : lib->fn.dev_init(lib->device, NULL);
 	if (!lib->backend)
 		return fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "'%s': device %s could not be initialised%s%s", path,
-				lib->fn.dev_name(lib->device), init_fn ? " by " : "", init_fn ? init_name : "");
+			lib->fn.dev_name(lib->device), init_fn ? " by " : "", init_fn ? init_name : "");
 	lib->buft = lib->fn.dev_buffer_type(lib->device);
 	code = threads_set(lib, reg, get(user, "ggml.threads"));
 	if (code) {
 		library_close(lib);
 		return code;
 	}
-	backend_log(ABI_LOG_DEBUG, "opened '%s': ggml %s, %s, device %s (%s)", path, lib->fn.version(), lib->fn.reg_name(reg),
-			lib->fn.dev_name(lib->device), lib->fn.dev_description(lib->device));
+	backend_log(ABI_LOG_DEBUG, "opened '%s': ggml %s, %s, device %s (%s)", path, lib->fn.version(),
+		lib->fn.reg_name(reg), lib->fn.dev_name(lib->device), lib->fn.dev_description(lib->device));
 	return APIR_LOAD_INIT + APIR_INIT_OK;
 }
 

@@ -21,8 +21,10 @@ static void log_open(void)
 		return;
 	file = fopen(path, "ae");
 	if (!file)
-		fprintf(stderr, "ggml-virtgpu-backend: cannot open the log file '%s' (APIR_LLAMA_CPP_LOG_TO_FILE): %s; "
-				"logging to stderr\n", path, strerror(errno));
+		fprintf(stderr,
+			"ggml-virtgpu-backend: cannot open the log file '%s' (APIR_LLAMA_CPP_LOG_TO_FILE): %s; "
+			"logging to stderr\n",
+			path, strerror(errno));
 }
 
 void backend_log_open(void)

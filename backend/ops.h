@@ -6,10 +6,10 @@
 #include "ggml-abi/symbols.h"
 
 struct ops {
-	int32_t unary, glu, cpy;      /* numbers; -1: this ggml has none */
-	bool computes[ABI_N_OPS];     /* not NONE, VIEW, RESHAPE, PERMUTE, TRANSPOSE: it reads and writes data */
-	bool permitted[ABI_N_OPS];    /* carries no host pointer in its parameters */
-	uint8_t min_srcs[ABI_N_OPS];  /* so many sources, from the first on, it reads without asking */
+	int32_t unary, glu, cpy;        /* numbers; -1: this ggml has none */
+	bool computes[ABI_N_OPS];       /* not NONE, VIEW, RESHAPE, PERMUTE, TRANSPOSE: it reads and writes data */
+	bool permitted[ABI_N_OPS];      /* carries no host pointer in its parameters */
+	uint8_t min_srcs[ABI_N_OPS];    /* so many sources, from the first on, it reads without asking */
 	int64_t blck_size[ABI_N_TYPES]; /* 0: no such type any more */
 	size_t type_size[ABI_N_TYPES];
 };

@@ -12,7 +12,7 @@
 #define refuse(text) (*why = (text), false)
 
 bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *extent,
-		const char **why)
+	const char **why)
 {
 	const struct buffer *b;
 	size_t bytes;

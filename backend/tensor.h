@@ -15,7 +15,7 @@ struct backend_context;
  * the tensor's bytes.
  */
 bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *extent,
-		const char **why);
+	const char **why);
 
 /* The raw ggml_tensor structs of supports_op and get_alloc_size: a tensor, what it views, its sources. Shapes
  * only: no buffer, no data. room holds 2 + ABI_SRCS tensors; room[0] is the operation. */

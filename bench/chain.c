@@ -44,8 +44,10 @@ enum {
 	CHECK_GRAPHS = 4, /* with new inputs: a device may treat a graph's later runs otherwise */
 };
 
-#define NMSE_MAX 5e-4
-#define RMS_EPS	 1e-5f
+/* What ggml's own tests grant one matrix product; backends quantise its input each in their own way, and the errors of
+ * products that follow each other add up: four of a layer's five do. */
+#define NMSE_MAX (5e-4 * 4 * CHECK_LAYERS)
+#define RMS_EPS  1e-5f
 
 struct shape {
 	uint32_t layers, embd, ff, batch;
@@ -60,7 +62,7 @@ struct chain {
 	ggml_gallocr_t alloc;
 	struct ggml_cgraph *graph;
 	struct ggml_tensor *(*w)[W_COUNT], *input, *output;
-	size_t loaded;	 /* bytes */
+	size_t loaded;   /* bytes */
 	double load_sec; /* that setting them took */
 };
 
@@ -188,8 +190,7 @@ static uint8_t *pool_make(const struct shape *s, size_t *blocks)
 }
 
 /* Norms stay near one; a matrix's rows begin anywhere in the pool. */
-static void weight_make(
-	const struct ggml_tensor *t, uint8_t *out, const uint8_t *pool, size_t blocks, uint64_t *state)
+static void weight_make(const struct ggml_tensor *t, uint8_t *out, const uint8_t *pool, size_t blocks, uint64_t *state)
 {
 	const size_t block = ggml_type_size(t->type), row_size = ggml_row_size(t->type, t->ne[0]),
 		     starts = blocks - row_size / block + 1;
@@ -255,8 +256,7 @@ static void weights_load(struct chain *c, const struct shape *s)
 	free(pool);
 }
 
-static struct ggml_tensor *layer_build(
-	struct ggml_context *ctx, struct ggml_tensor *const *w, struct ggml_tensor *x)
+static struct ggml_tensor *layer_build(struct ggml_context *ctx, struct ggml_tensor *const *w, struct ggml_tensor *x)
 {
 	struct ggml_tensor *h = ggml_mul(ctx, ggml_rms_norm(ctx, x, RMS_EPS), w[W_NORM]);
 
@@ -293,8 +293,7 @@ static void graph_build(struct chain *c, const struct shape *s)
 		struct ggml_tensor *node = ggml_graph_node(c->graph, i);
 
 		if (!ggml_backend_supports_op(c->backend, node))
-			die(1, "%s does not compute %s here", ggml_backend_name(c->backend),
-				ggml_op_desc(node));
+			die(1, "%s does not compute %s here", ggml_backend_name(c->backend), ggml_op_desc(node));
 	}
 	if (!ggml_gallocr_alloc_graph(c->alloc, c->graph))
 		die(1, "%s has no memory for the graph", ggml_backend_name(c->backend));
@@ -348,8 +347,7 @@ static void chain_run(struct chain *c, const float *in, float *out, bool sync)
 		ggml_backend_synchronize(c->backend);
 	}
 	if (status != GGML_STATUS_SUCCESS)
-		die(1, "%s: the graph failed: %s", ggml_backend_name(c->backend),
-			ggml_status_to_string(status));
+		die(1, "%s: the graph failed: %s", ggml_backend_name(c->backend), ggml_status_to_string(status));
 }
 
 static int by_value(const void *a, const void *b)
@@ -414,8 +412,8 @@ static void print_string(const char *name, const char *text)
 	printf("\", ");
 }
 
-static int measure(const char *device, unsigned threads, const struct shape *s, unsigned warmup,
-	unsigned iters, bool sync)
+static int measure(
+	const char *device, unsigned threads, const struct shape *s, unsigned warmup, unsigned iters, bool sync)
 {
 	const size_t n = (size_t)s->embd * s->batch;
 	float *in = alloc(n, sizeof *in), *out = alloc(n, sizeof *out);
@@ -444,13 +442,11 @@ static int measure(const char *device, unsigned threads, const struct shape *s, 
 	print_string("type", ggml_type_name(s->type));
 	printf("\"layers\": %u, \"embd\": %u, \"ff\": %u, \"batch\": %u, \"nodes\": %d, \"iters\": %u, "
 	       "\"sync\": %s, ",
-		s->layers, s->embd, s->ff, s->batch, ggml_graph_n_nodes(c.graph), iters,
-		sync ? "true" : "false");
-	printf("\"median_ms\": %.4f, \"min_ms\": %.4f, \"p90_ms\": %.4f, \"mean_ms\": %.4f, ", ms[iters / 2],
-		ms[0], ms[iters * 9ull / 10], sum / iters);
+		s->layers, s->embd, s->ff, s->batch, ggml_graph_n_nodes(c.graph), iters, sync ? "true" : "false");
+	printf("\"median_ms\": %.4f, \"min_ms\": %.4f, \"p90_ms\": %.4f, \"mean_ms\": %.4f, ", ms[iters / 2], ms[0],
+		ms[iters * 9ull / 10], sum / iters);
 	printf("\"columns_per_s\": %.1f, \"weights_gb\": %.4f, \"load_gb_per_s\": %.3f}\n",
-		s->batch / ms[iters / 2] * 1e3, (double)c.loaded * 1e-9,
-		(double)c.loaded / c.load_sec * 1e-9);
+		s->batch / ms[iters / 2] * 1e3, (double)c.loaded * 1e-9, (double)c.loaded / c.load_sec * 1e-9);
 	chain_free(&c);
 	free(ms);
 	free(out);
@@ -460,9 +456,7 @@ static int measure(const char *device, unsigned threads, const struct shape *s, 
 
 int main(int argc, char **argv)
 {
-	struct shape s = {
-		.layers = 32, .embd = 4096, .ff = 14336, .batch = 1, .seed = 1, .type = GGML_TYPE_Q4_0
-	};
+	struct shape s = { .layers = 32, .embd = 4096, .ff = 14336, .batch = 1, .seed = 1, .type = GGML_TYPE_Q4_0 };
 	uint32_t iters = 200, warmup = 10, threads = 0;
 	const struct {
 		const char *name;
@@ -503,8 +497,7 @@ int main(int argc, char **argv)
 		options[i] = (struct option){ numbers[i].name, required_argument, NULL, i };
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o >= 0 && o < N_NUMBERS) {
-			*numbers[o].value =
-				(uint32_t)number(numbers[o].name, optarg, numbers[o].min, MAX_OPTION);
+			*numbers[o].value = (uint32_t)number(numbers[o].name, optarg, numbers[o].min, MAX_OPTION);
 		} else if (o == OPT_DEVICE) {
 			device = optarg;
 		} else if (o == OPT_TYPE) {

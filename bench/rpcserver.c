@@ -54,8 +54,7 @@ int main(int argc, char **argv)
 			errno = 0;
 			threads = strtoul(optarg, &end, 10);
 			if (errno || *end || !threads || threads > 512) {
-				fprintf(stderr, "rpcserver: --threads %s: want a number from 1 to 512\n",
-					optarg);
+				fprintf(stderr, "rpcserver: --threads %s: want a number from 1 to 512\n", optarg);
 				return 2;
 			}
 			break;

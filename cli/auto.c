@@ -20,16 +20,26 @@
 
 static const char *const places[] = {
 #if defined(__x86_64__)
-	"/usr/lib/x86_64-linux-gnu/ggml/backends*", "/usr/lib/x86_64-linux-gnu/ggml", "/usr/lib/x86_64-linux-gnu",
+	"/usr/lib/x86_64-linux-gnu/ggml/backends*",
+	"/usr/lib/x86_64-linux-gnu/ggml",
+	"/usr/lib/x86_64-linux-gnu",
 #elif defined(__aarch64__)
-	"/usr/lib/aarch64-linux-gnu/ggml/backends*", "/usr/lib/aarch64-linux-gnu/ggml", "/usr/lib/aarch64-linux-gnu",
+	"/usr/lib/aarch64-linux-gnu/ggml/backends*",
+	"/usr/lib/aarch64-linux-gnu/ggml",
+	"/usr/lib/aarch64-linux-gnu",
 #endif
-	"/usr/lib64/ggml", "/usr/lib64", "/usr/lib/ggml", "/usr/lib", "/usr/local/lib/ggml", "/usr/local/lib",
+	"/usr/lib64/ggml",
+	"/usr/lib64",
+	"/usr/lib/ggml",
+	"/usr/lib",
+	"/usr/local/lib/ggml",
+	"/usr/local/lib",
 	"/usr/local/lib64",
 };
 
 /* Best first; those of one rank are compared by score. Not here: blas, rpc, and ourselves. */
-static const char *const kinds[] = { "cuda", "hip", "musa", "cann", "sycl", "metal", "vulkan", "opencl", "cpu-*", "cpu" };
+static const char *const kinds[] = { "cuda", "hip", "musa", "cann", "sycl", "metal", "vulkan", "opencl", "cpu-*",
+	"cpu" };
 
 /* The library's word about itself here: 0: no use, else higher is better. In a child. */
 static int library_score(const char *path)

@@ -25,15 +25,18 @@ struct host_options {
 };
 
 #define HOST_SHORT_OPTIONS "o:vh"
-#define HOST_LONG_OPTIONS \
-	{ "ggml", required_argument, NULL, 'g' }, { "backend", required_argument, NULL, 'b' }, \
-	{ "worker", required_argument, NULL, 'w' }, { "verbose", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }
-#define HOST_HELP \
-	"  --ggml PATH|auto    the GGML library that computes; auto: the best one installed\n" \
-	"                      (default: APIR_LLAMA_CPP_GGML_LIBRARY_PATH, else auto)\n" \
-	"  -o KEY=VALUE        a configuration key, e.g. ggml.threads=4; wins over the variables\n" \
-	"  --backend PATH      libggml-virtgpu-backend.so (default: VIRGL_APIR_BACKEND_LIBRARY, else ours)\n" \
-	"  --worker PATH       ggml-virtgpu-worker (default: ours)\n" \
+#define HOST_LONG_OPTIONS                                                                                              \
+	{ "ggml", required_argument, NULL, 'g' }, { "backend", required_argument, NULL, 'b' },                         \
+		{ "worker", required_argument, NULL, 'w' }, { "verbose", no_argument, NULL, 'v' },                     \
+	{                                                                                                              \
+		"help", no_argument, NULL, 'h'                                                                         \
+	}
+#define HOST_HELP                                                                                                      \
+	"  --ggml PATH|auto    the GGML library that computes; auto: the best one installed\n"                         \
+	"                      (default: APIR_LLAMA_CPP_GGML_LIBRARY_PATH, else auto)\n"                               \
+	"  -o KEY=VALUE        a configuration key, e.g. ggml.threads=4; wins over the variables\n"                    \
+	"  --backend PATH      libggml-virtgpu-backend.so (default: VIRGL_APIR_BACKEND_LIBRARY, else ours)\n"          \
+	"  --worker PATH       ggml-virtgpu-worker (default: ours)\n"                                                  \
 	"  -v, --verbose       say more\n"
 
 /* Takes one getopt result; false: it was refused, with a line that says what is allowed. */

@@ -92,7 +92,8 @@ bool host_options_settle(struct host_options *o)
 
 	if (!key_given(o, "apir.load_library.path", "VIRGL_APIR_BACKEND_LIBRARY")) {
 		if (!path_find(backend, sizeof backend, "backend", "libggml-virtgpu-backend.so", PRIVLIBDIR)) {
-			fprintf(stderr, "ggml-virtgpu: libggml-virtgpu-backend.so is not in " PRIVLIBDIR ": give --backend PATH\n");
+			fprintf(stderr, "ggml-virtgpu: libggml-virtgpu-backend.so is not in " PRIVLIBDIR
+					": give --backend PATH\n");
 			return false;
 		}
 		if (!key_add(o, "apir.load_library.path", backend))
@@ -106,7 +107,8 @@ bool host_options_settle(struct host_options *o)
 		char *best = ggml_find(o->verbose);
 
 		if (!best) {
-			fprintf(stderr, "ggml-virtgpu: no GGML library with a device is installed: install one or give --ggml PATH\n");
+			fprintf(stderr, "ggml-virtgpu: no GGML library with a device is installed: install one or give "
+			                "--ggml PATH\n");
 			return false;
 		}
 		return key_add(o, "ggml.library.path", best);

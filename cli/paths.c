@@ -10,8 +10,6 @@
 
 static bool found(char *out, size_t size, const char *format, ...) PRINTF_LIKE(3, 4);
 
-
-
 static bool found(char *out, size_t size, const char *format, ...)
 {
 	va_list ap;

@@ -14,7 +14,8 @@
 #include "cli/cli.h"
 
 static const char help[] = "usage: ggml-virtgpu run [OPTIONS] [--] COMMAND [ARGUMENT ...]\n\n"
-			   "  --plugin PATH       libggml-virtgpu.so for the command (default: ours); none: what its ggml finds\n" HOST_HELP;
+			   "  --plugin PATH       libggml-virtgpu.so for the command (default: ours); none: what its "
+                           "ggml finds\n" HOST_HELP;
 
 static void command_exec(char **argv, const char *socket, const char *plugin)
 {
@@ -59,15 +60,18 @@ int verb_run(int argc, char **argv)
 	}
 	if (!plugin) {
 		if (!path_find(plugin_path, sizeof plugin_path, "guest", "libggml-virtgpu.so", PLUGINDIR)) {
-			fprintf(stderr, "ggml-virtgpu: libggml-virtgpu.so is not in " PLUGINDIR ": give --plugin PATH\n");
+			fprintf(stderr,
+				"ggml-virtgpu: libggml-virtgpu.so is not in " PLUGINDIR ": give --plugin PATH\n");
 			return 1;
 		}
 		plugin = plugin_path;
 	}
 	if (!host_options_settle(&host))
 		return 1;
-	if (snprintf(dir, sizeof dir, "%s/ggml-virtgpu-XXXXXX", tmp ? tmp : "/tmp") >= (int)sizeof dir || !mkdtemp(dir)) {
-		fprintf(stderr, "ggml-virtgpu: cannot make a folder for the socket in '%s': %s\n", tmp ? tmp : "/tmp", strerror(errno));
+	if (snprintf(dir, sizeof dir, "%s/ggml-virtgpu-XXXXXX", tmp ? tmp : "/tmp") >= (int)sizeof dir ||
+		!mkdtemp(dir)) {
+		fprintf(stderr, "ggml-virtgpu: cannot make a folder for the socket in '%s': %s\n", tmp ? tmp : "/tmp",
+			strerror(errno));
 		return 1;
 	}
 	snprintf(path, sizeof path, "%s/socket", dir);

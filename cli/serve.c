@@ -55,7 +55,10 @@ int verb_serve(int argc, char **argv)
 		case 'W':
 			s.window = size_parse(optarg);
 			if (!s.window) {
-				fprintf(stderr, "ggml-virtgpu: --window '%s': give a power of two such as 8G, from 2M to 16384G\n", optarg);
+				fprintf(stderr,
+					"ggml-virtgpu: --window '%s': give a power of two such as 8G, from 2M to "
+				        "16384G\n",
+					optarg);
 				return 2;
 			}
 			break;
@@ -74,8 +77,9 @@ int verb_serve(int argc, char **argv)
 		}
 	}
 	if (optind < argc || !s.n_doors) {
-		fprintf(stderr, "ggml-virtgpu: %s%s\n", optind < argc ? "unexpected argument " : "give a door: --vhost-user PATH or --socket PATH",
-				optind < argc ? argv[optind] : "");
+		fprintf(stderr, "ggml-virtgpu: %s%s\n",
+			optind < argc ? "unexpected argument " : "give a door: --vhost-user PATH or --socket PATH",
+			optind < argc ? argv[optind] : "");
 		return 2;
 	}
 	if (!host_options_settle(&host))

@@ -68,17 +68,22 @@ int door_listen(struct door *d)
 	int r, err;
 
 	if (strlen(d->path) >= sizeof a.sun_path) {
-		fprintf(stderr, "ggml-virtgpu: socket path '%s' is longer than %zu bytes\n", d->path, sizeof a.sun_path - 1);
+		fprintf(stderr, "ggml-virtgpu: socket path '%s' is longer than %zu bytes\n", d->path,
+			sizeof a.sun_path - 1);
 		return -ENAMETOOLONG;
 	}
 	strcpy(a.sun_path, d->path);
 	if (lstat(d->path, &st) == 0) {
 		if (!S_ISSOCK(st.st_mode)) {
-			fprintf(stderr, "ggml-virtgpu: '%s' exists and is no socket: remove it or choose another path\n", d->path);
+			fprintf(stderr,
+				"ggml-virtgpu: '%s' exists and is no socket: remove it or choose another path\n",
+				d->path);
 			return -EEXIST;
 		}
 		if (!stale(&a)) {
-			fprintf(stderr, "ggml-virtgpu: '%s' is being served already: stop that server or choose another path\n", d->path);
+			fprintf(stderr,
+				"ggml-virtgpu: '%s' is being served already: stop that server or choose another path\n",
+				d->path);
 			return -EADDRINUSE;
 		}
 		unlink(d->path);
@@ -101,8 +106,11 @@ int door_listen(struct door *d)
 static void door_process(const struct supervisor *s, const struct door *d, int conn, int stop_fd)
 {
 	struct socket_door_options so = { .apir = &s->host->apir, .configure = host_configure, .user = s->host };
-	struct vhost_user_options vo = { .window_size = s->window, .venus_capset = s->venus, .apir = &s->host->apir,
-		.configure = host_configure, .user = s->host };
+	struct vhost_user_options vo = { .window_size = s->window,
+		.venus_capset = s->venus,
+		.apir = &s->host->apir,
+		.configure = host_configure,
+		.user = s->host };
 	int err;
 
 	/* Ctrl-C reaches the whole group: the supervisor tells us. */
@@ -118,7 +126,8 @@ static void door_process(const struct supervisor *s, const struct door *d, int c
 	_exit(err < 0 ? 1 : 0);
 }
 
-static void connection_take(const struct supervisor *s, const struct door *d, int stop_fd, int stop_write, size_t *serving)
+static void connection_take(
+	const struct supervisor *s, const struct door *d, int stop_fd, int stop_write, size_t *serving)
 {
 	AUTO_CLOSE int conn = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC);
 	pid_t pid;
@@ -157,7 +166,8 @@ static bool children_reap(int child, int *status, size_t *serving)
 		if (*serving)
 			(*serving)--;
 		if (WIFSIGNALED(st))
-			log_error("door process %d was ended by signal %d (%s)", (int)pid, WTERMSIG(st), strsignal(WTERMSIG(st)));
+			log_error("door process %d was ended by signal %d (%s)", (int)pid, WTERMSIG(st),
+				strsignal(WTERMSIG(st)));
 	}
 	return ours;
 }

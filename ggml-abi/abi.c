@@ -3,7 +3,7 @@
 #include "ggml-abi/abi.h"
 
 void abi_buft_init(union abi_buft *buft, enum abi_version api, const struct abi_buft_i *iface,
-		struct abi_device *device, void *context)
+	struct abi_device *device, void *context)
 {
 	if (api == ABI_API_2) {
 		buft->v2 = (struct abi_buft_2){ .iface = *iface, .device = device, .context = context };
@@ -26,7 +26,8 @@ void *abi_buft_context(const union abi_buft *buft, enum abi_version api)
 	return api == ABI_API_2 ? buft->v2.context : buft->v3.context;
 }
 
-bool abi_tensor_extent(const int64_t ne[ABI_DIMS], const size_t nb[ABI_DIMS], int64_t blck, size_t type_size, size_t *bytes)
+bool abi_tensor_extent(
+	const int64_t ne[ABI_DIMS], const size_t nb[ABI_DIMS], int64_t blck, size_t type_size, size_t *bytes)
 {
 	size_t sum, add;
 	int first = 0;

@@ -14,20 +14,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ABI_DIMS       4
-#define ABI_SRCS       10
-#define ABI_NAME       64
-#define ABI_PARAMS     16
-#define ABI_OBJECT     32  /* what a context adds to each tensor */
-#define ABI_N_OPS      101 /* names 0..100 exist in every version that we know */
-#define ABI_N_TYPES    43
-#define ABI_N_UNARY    22
-#define ABI_N_GLU      7
-#define ABI_TYPE_I8    24
+#define ABI_DIMS    4
+#define ABI_SRCS    10
+#define ABI_NAME    64
+#define ABI_PARAMS  16
+#define ABI_OBJECT  32  /* what a context adds to each tensor */
+#define ABI_N_OPS   101 /* names 0..100 exist in every version that we know */
+#define ABI_N_TYPES 43
+#define ABI_N_UNARY 22
+#define ABI_N_GLU   7
+#define ABI_TYPE_I8 24
 
 enum abi_version { ABI_API_2 = 2, ABI_API_3 = 3 };
 
-enum abi_status { ABI_STATUS_ALLOC_FAILED = -2, ABI_STATUS_FAILED = -1, ABI_STATUS_SUCCESS = 0, ABI_STATUS_ABORTED = 1 };
+enum abi_status {
+	ABI_STATUS_ALLOC_FAILED = -2,
+	ABI_STATUS_FAILED = -1,
+	ABI_STATUS_SUCCESS = 0,
+	ABI_STATUS_ABORTED = 1
+};
 enum abi_dev_type { ABI_DEV_CPU = 0, ABI_DEV_GPU = 1, ABI_DEV_IGPU = 2, ABI_DEV_ACCEL = 3 };
 enum abi_usage { ABI_USAGE_ANY = 0, ABI_USAGE_WEIGHTS = 1, ABI_USAGE_COMPUTE = 2 };
 enum abi_log_level { ABI_LOG_NONE, ABI_LOG_DEBUG, ABI_LOG_INFO, ABI_LOG_WARN, ABI_LOG_ERROR, ABI_LOG_CONT };
@@ -138,8 +143,10 @@ struct abi_buffer_i {
 	void (*memset_tensor)(struct abi_buffer *, struct abi_tensor *, uint8_t, size_t, size_t);
 	void (*set_tensor)(struct abi_buffer *, struct abi_tensor *, const void *, size_t, size_t);
 	void (*get_tensor)(struct abi_buffer *, const struct abi_tensor *, void *, size_t, size_t);
-	void (*set_tensor_2d)(struct abi_buffer *, struct abi_tensor *, const void *, size_t, size_t, size_t, size_t, size_t);
-	void (*get_tensor_2d)(struct abi_buffer *, const struct abi_tensor *, void *, size_t, size_t, size_t, size_t, size_t);
+	void (*set_tensor_2d)(
+		struct abi_buffer *, struct abi_tensor *, const void *, size_t, size_t, size_t, size_t, size_t);
+	void (*get_tensor_2d)(
+		struct abi_buffer *, const struct abi_tensor *, void *, size_t, size_t, size_t, size_t, size_t);
 	bool (*cpy_tensor)(struct abi_buffer *, const struct abi_tensor *, struct abi_tensor *);
 	void (*clear)(struct abi_buffer *, uint8_t);
 	void (*reset)(struct abi_buffer *);
@@ -162,7 +169,8 @@ struct abi_backend_i {
 	void (*get_tensor_async)(struct abi_backend *, const struct abi_tensor *, void *, size_t, size_t);
 	void (*set_tensor_2d_async)(void);
 	void (*get_tensor_2d_async)(void);
-	bool (*cpy_tensor_async)(struct abi_backend *, struct abi_backend *, const struct abi_tensor *, struct abi_tensor *);
+	bool (*cpy_tensor_async)(
+		struct abi_backend *, struct abi_backend *, const struct abi_tensor *, struct abi_tensor *);
 	void (*synchronize)(struct abi_backend *);
 	void (*graph_plan_create)(void);
 	void (*graph_plan_free)(void);
@@ -190,11 +198,12 @@ struct abi_init_params {
 
 /* Lays out a buffer type as the given API has it; iface's slots may be NULL where ggml allows it. */
 void abi_buft_init(union abi_buft *buft, enum abi_version api, const struct abi_buft_i *iface,
-		struct abi_device *device, void *context);
+	struct abi_device *device, void *context);
 void *abi_buft_context(const union abi_buft *buft, enum abi_version api);
 
 /* Bytes from a tensor's first to its last element by its shape and strides, as ggml_nbytes() counts them.
  * False when a dimension is negative or the sum doesn't fit in 64 bits. blck and type_size are the type's. */
-bool abi_tensor_extent(const int64_t ne[ABI_DIMS], const size_t nb[ABI_DIMS], int64_t blck, size_t type_size, size_t *bytes);
+bool abi_tensor_extent(
+	const int64_t ne[ABI_DIMS], const size_t nb[ABI_DIMS], int64_t blck, size_t type_size, size_t *bytes);
 
 #endif

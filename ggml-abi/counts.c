@@ -79,7 +79,7 @@ bool abi_counts_check(const struct abi_symbols *s, void *handle)
 	memcpy(&add, &f, sizeof f);
 	memcpy(&expand, &e, sizeof e);
 	ctx = s->init((struct abi_init_params){
-			.mem_size = 8 * s->tensor_overhead() + s->graph_overhead_custom(16, false), .no_alloc = true });
+		.mem_size = 8 * s->tensor_overhead() + s->graph_overhead_custom(16, false), .no_alloc = true });
 	if (!ctx)
 		return false;
 	a = s->new_tensor_4d(ctx, 0, 1, 1, 1, 1);
@@ -89,8 +89,8 @@ bool abi_counts_check(const struct abi_symbols *s, void *handle)
 	g = s->new_graph_custom(ctx, 16, false);
 	expand(g, d);
 	ok = layout(g)->size == 16 && layout(g)->n_nodes == 2 && layout(g)->n_leafs == 2 && layout(g)->nodes[1] == d &&
-	     layout(g)->set_size >= 16 && layout(g)->set_size < 4096 && abi_count_get(g, a) == 2 && abi_count_get(g, b) == 1 &&
-	     abi_count_get(g, c) == 1 && abi_count_get(g, d) == 0;
+	     layout(g)->set_size >= 16 && layout(g)->set_size < 4096 && abi_count_get(g, a) == 2 &&
+	     abi_count_get(g, b) == 1 && abi_count_get(g, c) == 1 && abi_count_get(g, d) == 0;
 	s->free(ctx);
 	return ok;
 }

@@ -16,17 +16,18 @@
 
 static _Thread_local int called;
 
-#define SLOT(n) \
-	static size_t slot_##n(void) \
-	{ \
-		called = n; \
-		return 0; \
+#define SLOT(n)                                                                                                        \
+	static size_t slot_##n(void)                                                                                   \
+	{                                                                                                              \
+		called = n;                                                                                            \
+		return 0;                                                                                              \
 	}
-SLOT(0) SLOT(1) SLOT(2) SLOT(3) SLOT(4) SLOT(5) SLOT(6) SLOT(7) SLOT(8) SLOT(9) SLOT(10) SLOT(11) SLOT(12) SLOT(13) SLOT(14)
-SLOT(15) SLOT(16) SLOT(17)
+SLOT(0)
+SLOT(1) SLOT(2) SLOT(3) SLOT(4) SLOT(5) SLOT(6) SLOT(7) SLOT(8) SLOT(9) SLOT(10) SLOT(11) SLOT(12) SLOT(13) SLOT(
+	14) SLOT(15) SLOT(16) SLOT(17)
 
-static size_t (*const recorders[N_SLOTS])(void) = { slot_0, slot_1, slot_2, slot_3, slot_4, slot_5, slot_6, slot_7, slot_8,
-	slot_9, slot_10, slot_11, slot_12, slot_13, slot_14, slot_15, slot_16, slot_17 };
+	static size_t (*const recorders[N_SLOTS])(void) = { slot_0, slot_1, slot_2, slot_3, slot_4, slot_5, slot_6,
+		slot_7, slot_8, slot_9, slot_10, slot_11, slot_12, slot_13, slot_14, slot_15, slot_16, slot_17 };
 
 /* Larger than any object and filled to the end, so that an unexpected layout still lands on a recorder. */
 union object {
@@ -77,6 +78,7 @@ int abi_probe(const struct abi_symbols *s, void *handle, enum abi_version *api, 
 			return 0;
 		}
 	}
-	snprintf(err, err_size, "ggml %s has a plugin interface that we don't know; supported: " ABI_SUPPORTED, version);
+	snprintf(
+		err, err_size, "ggml %s has a plugin interface that we don't know; supported: " ABI_SUPPORTED, version);
 	return -EPROTO;
 }

@@ -9,8 +9,14 @@
 
 #include "proto/util.h"
 
-#define SYM(member, name) { name, offsetof(struct abi_symbols, member), false }
-#define OPT(member, name) { name, offsetof(struct abi_symbols, member), true }
+#define SYM(member, name)                                                                                              \
+	{                                                                                                              \
+		name, offsetof(struct abi_symbols, member), false                                                      \
+	}
+#define OPT(member, name)                                                                                              \
+	{                                                                                                              \
+		name, offsetof(struct abi_symbols, member), true                                                       \
+	}
 
 static const struct {
 	const char *name;
@@ -99,18 +105,20 @@ static const struct {
 
 int abi_symbols_check(const struct abi_symbols *s, char *err, size_t err_size)
 {
-#define CHECK(list, fn) \
-	for (size_t i = 0; i < ARRAY_SIZE(list); i++) { \
-		const char *name = s->fn(list[i].number); \
-		if (!name || strcmp(name, list[i].name) != 0) { \
-			snprintf(err, err_size, "ggml %s is unknown (its %s %d is %s, not %s); supported: " ABI_SUPPORTED, \
-					s->version(), #fn, list[i].number, name ? name : "none", list[i].name); \
-			return -EPROTO; \
-		} \
+#define CHECK(list, fn)                                                                                                \
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {                                                                \
+		const char *name = s->fn(list[i].number);                                                              \
+		if (!name || strcmp(name, list[i].name) != 0) {                                                        \
+			snprintf(err, err_size,                                                                        \
+				"ggml %s is unknown (its %s %d is %s, not %s); supported: " ABI_SUPPORTED,             \
+				s->version(), #fn, list[i].number, name ? name : "none", list[i].name);                \
+			return -EPROTO;                                                                                \
+		}                                                                                                      \
 	}
 	if (s->tensor_overhead() != sizeof(struct abi_tensor) + ABI_OBJECT) {
-		snprintf(err, err_size, "ggml %s is unknown (a tensor takes %zu bytes, not %zu); supported: " ABI_SUPPORTED,
-				s->version(), s->tensor_overhead(), sizeof(struct abi_tensor) + ABI_OBJECT);
+		snprintf(err, err_size,
+			"ggml %s is unknown (a tensor takes %zu bytes, not %zu); supported: " ABI_SUPPORTED,
+			s->version(), s->tensor_overhead(), sizeof(struct abi_tensor) + ABI_OBJECT);
 		return -EPROTO;
 	}
 	CHECK(op_landmarks, op_name)

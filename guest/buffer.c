@@ -53,7 +53,7 @@ static void loss_note(void)
 
 /* One piece of at most the data blob's size, on its way there or back. */
 static bool piece_move(enum apir_fn fn, const struct apir_tensor *w, const struct buffer *b, void *to, const void *from,
-		size_t offset, size_t n)
+	size_t offset, size_t n)
 {
 	struct session *s = &plugin.session;
 	struct call c;
@@ -84,7 +84,8 @@ static uint64_t gap_behind(const struct abi_tensor *t, size_t offset, size_t siz
 }
 
 /* Small writes wait for others; true: taken care of. */
-static bool write_collect(const struct buffer *b, const struct abi_tensor *t, const void *data, size_t offset, size_t size)
+static bool write_collect(
+	const struct buffer *b, const struct abi_tensor *t, const void *data, size_t offset, size_t size)
 {
 	struct session *s = &plugin.session;
 	uint64_t start = (uint64_t)((char *)t->data - b->base) + offset;
@@ -116,7 +117,8 @@ static void buffer_set(struct abi_buffer *b, struct abi_tensor *t, const void *d
 	for (size_t done = 0; done < size;) {
 		size_t n = size - done < most ? size - done : most;
 
-		if (!piece_move(APIR_FN_BUFFER_SET_TENSOR, &w, buffer_context(b), NULL, (const char *)data + done, offset + done, n)) {
+		if (!piece_move(APIR_FN_BUFFER_SET_TENSOR, &w, buffer_context(b), NULL, (const char *)data + done,
+			    offset + done, n)) {
 			loss_note();
 			return;
 		}
@@ -133,7 +135,8 @@ static void buffer_get(struct abi_buffer *b, const struct abi_tensor *t, void *d
 	while (ok && done < size) {
 		size_t n = size - done < most ? size - done : most;
 
-		ok = piece_move(APIR_FN_BUFFER_GET_TENSOR, &w, buffer_context(b), (char *)data + done, NULL, offset + done, n);
+		ok = piece_move(
+			APIR_FN_BUFFER_GET_TENSOR, &w, buffer_context(b), (char *)data + done, NULL, offset + done, n);
 		if (ok)
 			done += n;
 	}

@@ -55,11 +55,13 @@ static void complain(struct session *s, const char *name, int64_t code)
 	if (atomic_fetch_add(&s->complaints, 1) >= MAX_COMPLAINTS)
 		return;
 	if (code < 0)
-		say_error("%s: %s: the host is gone (its worker or device process ended): see the host's log, then start this "
-			  "program again", s->transport->where, name);
+		say_error("%s: %s: the host is gone (its worker or device process ended): see the host's log, then "
+		          "start this "
+			  "program again",
+			s->transport->where, name);
 	else
 		say_error("%s: %s failed on the host: %s (code %lld): see the host's log", s->transport->where, name,
-				fn >= 0 && fn < (int64_t)ARRAY_SIZE(reasons) ? reasons[fn] : "unknown", (long long)code);
+			fn >= 0 && fn < (int64_t)ARRAY_SIZE(reasons) ? reasons[fn] : "unknown", (long long)code);
 }
 
 /* Waits for what was posted in the slot, if anything; where that failed it is reported, and the next compute fails. */

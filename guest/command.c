@@ -66,7 +66,8 @@ static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long
 				return -ETIMEDOUT;
 			continue;
 		}
-		if (atomic_load_explicit(s->beat, memory_order_relaxed) != beat) { /* the worker's heartbeat_run() adds */
+		if (atomic_load_explicit(s->beat, memory_order_relaxed) !=
+			beat) { /* the worker's heartbeat_run() adds */
 			beat = atomic_load_explicit(s->beat, memory_order_relaxed);
 			still = 0;
 		} else {
@@ -98,7 +99,8 @@ int64_t command_await(struct session *s, const struct shm *reply, bool long_wait
 	int err = session_alive(s) ? reply_wait(s, word, long_wait, limit_ms) : -EPIPE;
 
 	if (!err)
-		return (int64_t)atomic_load_explicit(word, memory_order_acquire) - 1; /* pairs with the worker's release */
+		return (int64_t)atomic_load_explicit(word, memory_order_acquire) -
+		       1; /* pairs with the worker's release */
 	atomic_store(&s->dead, true);
 	return err;
 }
@@ -110,7 +112,8 @@ int64_t command_run(struct session *s, const void *cmd, size_t size, bool long_w
 	return err ? err : command_await(s, &s->reply, long_wait, limit_ms);
 }
 
-size_t command_header(const struct session *s, uint8_t *out, enum apir_type type, int32_t flags, const struct shm *reply)
+size_t command_header(
+	const struct session *s, uint8_t *out, enum apir_type type, int32_t flags, const struct shm *reply)
 {
 	int32_t base = s->transport->capset_id == APIR_CAPSET_VENUS ? APIR_VENUS_TYPE_BASE : 0;
 	int32_t words[3] = { (int32_t)type + base, flags, (int32_t)reply->res_id };

@@ -6,7 +6,8 @@
 #include "guest/session.h"
 
 /* Writes a command's header, answered in `reply`; returns its size. */
-size_t command_header(const struct session *s, uint8_t *out, enum apir_type type, int32_t flags, const struct shm *reply);
+size_t command_header(
+	const struct session *s, uint8_t *out, enum apir_type type, int32_t flags, const struct shm *reply);
 /* Sends a command whose answer goes to `reply`; flags: SUBMIT_*. 0, or -EPIPE: the session is dead. */
 int command_send(struct session *s, const struct shm *reply, const void *cmd, size_t size, unsigned flags);
 /* The host's code once it has answered there, or -errno, and the session is dead. long_wait: don't spin for it.

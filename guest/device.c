@@ -152,7 +152,8 @@ static void hello(void)
 	call_begin(&c, &plugin.session, APIR_FN_HELLO, "hello");
 	call_u32(&c, APIR_HELLO_VERSION);
 	call_u64(&c, APIR_FEATURE_WRITE | (plugin.has_counts ? APIR_FEATURE_USE_COUNTS : 0));
-	if (call_try(&c) < 0 || !cursor_read_u32(&c.reply, &version) || !cursor_read_u64(&c.reply, &plugin.session.features))
+	if (call_try(&c) < 0 || !cursor_read_u32(&c.reply, &version) ||
+		!cursor_read_u64(&c.reply, &plugin.session.features))
 		plugin.session.features = 0;
 	call_end(&c);
 }
@@ -173,7 +174,7 @@ int device_setup(char *err, size_t err_size)
 		e = -EPROTO;
 	if (e < 0) {
 		snprintf(err, err_size, "%s: the host does not describe its device (%s): see the host's log",
-				plugin.session.transport->where, strerror(-e));
+			plugin.session.transport->where, strerror(-e));
 		return e;
 	}
 	hello();

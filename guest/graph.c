@@ -113,7 +113,8 @@ static bool node_put(struct writer *w, const struct abi_tensor *t)
 }
 
 /* Writes the graph to shm; its size in bytes, or 0 and *why. */
-static size_t graph_write(struct abi_graph *graph, struct idmap *ids, uint32_t max_ids, const struct shm *shm, const char **why)
+static size_t graph_write(
+	struct abi_graph *graph, struct idmap *ids, uint32_t max_ids, const struct shm *shm, const char **why)
 {
 	uint32_t n_nodes = (uint32_t)plugin.fn.graph_n_nodes(graph), n_tensors;
 	size_t head = sizeof n_nodes + n_nodes * sizeof(uint64_t) + sizeof n_tensors;
@@ -169,7 +170,8 @@ static bool unchanged(const struct kept *k, struct abi_graph *graph, uint32_t n_
 			return false;
 	}
 	for (uint32_t i = 0; i < k->n_tensors; i++) {
-		if (memcmp(k->tensors[i], &k->copies[i], sizeof k->copies[i]) || count_of(graph, k->tensors[i]) != k->counts[i])
+		if (memcmp(k->tensors[i], &k->copies[i], sizeof k->copies[i]) ||
+			count_of(graph, k->tensors[i]) != k->counts[i])
 			return false;
 	}
 	return true;
@@ -205,7 +207,8 @@ static bool remember(struct kept *k, const struct abi_graph *graph, const struct
 /* A graph whose copy doesn't fit in memory is written anew each time. */
 static void keep(struct kept *k, struct abi_graph *graph, uint32_t n_nodes, size_t size)
 {
-	const uint8_t *tensors = (const uint8_t *)k->shm.ptr + sizeof n_nodes + n_nodes * sizeof(uint64_t) + sizeof(uint32_t);
+	const uint8_t *tensors =
+		(const uint8_t *)k->shm.ptr + sizeof n_nodes + n_nodes * sizeof(uint64_t) + sizeof(uint32_t);
 	size_t n = (size_t)(((const uint8_t *)k->shm.ptr + size) - tensors) / sizeof(struct apir_tensor);
 	bool ok = true;
 
@@ -247,7 +250,8 @@ static bool room_make(struct session *s, struct kept *k, size_t size)
 }
 
 /* The graph in a blob: found there or written; *size bytes. NULL: it can't be, and *why says it. */
-static struct kept *graph_place(struct call *c, struct session *s, struct abi_graph *graph, size_t *size, const char **why)
+static struct kept *graph_place(
+	struct call *c, struct session *s, struct abi_graph *graph, size_t *size, const char **why)
 {
 	static struct idmap ids;
 	static uint32_t max_ids = 8192;

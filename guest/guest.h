@@ -11,7 +11,7 @@
 struct plugin {
 	struct abi_symbols fn;
 	enum abi_version api;
-	bool has_counts;   /* use counts can be read: ggml-abi/counts.h */
+	bool has_counts; /* use counts can be read: ggml-abi/counts.h */
 	struct session session;
 	struct abi_reg reg;
 	size_t n_devices;
@@ -19,8 +19,8 @@ struct plugin {
 	char device_name[16];
 	char device_description[160];
 	union abi_buft buft;
-	uint64_t buft_handle; /* the host's name for the device's buffer type */
-	size_t alignment, max_size; /* of buffers, bytes */
+	uint64_t buft_handle;              /* the host's name for the device's buffer type */
+	size_t alignment, max_size;        /* of buffers, bytes */
 	struct memo supports, alloc_sizes; /* the host's answers, by shape */
 };
 

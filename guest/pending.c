@@ -12,7 +12,6 @@
 #include "ggml-abi/abi.h"
 #include "guest/call.h"
 
-
 bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t gap, const void *data)
 {
 	size_t at;

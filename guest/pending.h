@@ -18,10 +18,10 @@ struct session;
 #define PENDING_RUN    0x8000 /* what one command carries */
 
 struct pending_write {
-	uint64_t buffer; /* the host's handle */
+	uint64_t buffer;      /* the host's handle */
 	uint64_t start, size; /* within the buffer, bytes */
-	uint64_t gap; /* bytes behind it that nothing else lives in */
-	size_t at;    /* in bytes[] */
+	uint64_t gap;         /* bytes behind it that nothing else lives in */
+	size_t at;            /* in bytes[] */
 };
 
 struct pending {

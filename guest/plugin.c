@@ -14,7 +14,7 @@
 #include "ggml-abi/probe.h"
 #include "guest/say.h"
 
-#define EXPORT __attribute__((visibility("default")))
+#define EXPORT   __attribute__((visibility("default")))
 #define REG_NAME "VirtGPU"
 
 struct plugin plugin;
@@ -81,7 +81,8 @@ static bool plugin_setup(const void *caller)
 		return false;
 	}
 	say_through(&plugin.fn);
-	if (abi_symbols_check(&plugin.fn, err, sizeof err) < 0 || abi_probe(&plugin.fn, handle, &plugin.api, err, sizeof err) < 0) {
+	if (abi_symbols_check(&plugin.fn, err, sizeof err) < 0 ||
+		abi_probe(&plugin.fn, handle, &plugin.api, err, sizeof err) < 0) {
 		say_error("%s: install the ggml-virtgpu that knows it", err);
 		return false;
 	}
@@ -106,7 +107,7 @@ static bool plugin_setup(const void *caller)
 	}
 	plugin.n_devices = 1;
 	say_info("%s: %s (over %s, plugin API %d)", plugin.session.transport->where, plugin.device_description,
-			plugin.session.transport->ops->name, plugin.api);
+		plugin.session.transport->ops->name, plugin.api);
 	return true;
 }
 

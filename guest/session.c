@@ -12,8 +12,8 @@
 #include "guest/command.h"
 #include "proto/util.h"
 
-#define GREETING_MS       5000
-#define LOAD_MS           120000
+#define GREETING_MS 5000
+#define LOAD_MS     120000
 
 /* Set in a forked child: its parent's context isn't its own. */
 static _Atomic bool forked;
@@ -30,7 +30,8 @@ static void fork_watch(void)
 
 bool session_alive(const struct session *s)
 {
-	return !atomic_load_explicit(&s->dead, memory_order_relaxed) && !atomic_load_explicit(&forked, memory_order_relaxed);
+	return !atomic_load_explicit(&s->dead, memory_order_relaxed) &&
+	       !atomic_load_explicit(&forked, memory_order_relaxed);
 }
 
 void session_note_loss(struct session *s)
@@ -76,16 +77,18 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 	memcpy(cmd + n + sizeof version, &g, sizeof g);
 	code = command_run(s, cmd, sizeof cmd, false, GREETING_MS);
 	if (code == -ETIMEDOUT || code == -EPIPE) {
-		snprintf(err, err_size, "%s: the host did not answer APIR's handshake: its device has no APIR (on a Venus device set "
-				"VIRGL_ROUTE_VENUS_TO_APIR on the host), or its worker could not start (see the host's log)",
-				s->transport->where);
+		snprintf(err, err_size,
+			"%s: the host did not answer APIR's handshake: its device has no APIR (on a Venus device set "
+			"VIRGL_ROUTE_VENUS_TO_APIR on the host), or its worker could not start (see the host's log)",
+			s->transport->where);
 		return (int)code;
 	}
 	memcpy(answer, (char *)s->reply.ptr + sizeof(uint32_t), sizeof answer);
 	if (code != APIR_HANDSHAKE_MAGIC || answer[0] != APIR_PROTOCOL_MAJOR) {
-		snprintf(err, err_size, "%s: the host speaks APIR %u.%u (code %#llx), this plugin %u.%u: update the older one",
-				s->transport->where, answer[0], answer[1], (unsigned long long)code, APIR_PROTOCOL_MAJOR,
-				APIR_PROTOCOL_MINOR);
+		snprintf(err, err_size,
+			"%s: the host speaks APIR %u.%u (code %#llx), this plugin %u.%u: update the older one",
+			s->transport->where, answer[0], answer[1], (unsigned long long)code, APIR_PROTOCOL_MAJOR,
+			APIR_PROTOCOL_MINOR);
 		return -EPROTO;
 	}
 	if (answer[2] == APIR_GREETING_MAGIC)
@@ -126,7 +129,7 @@ static int session_load(struct session *s, char *err, size_t err_size)
 		return 0;
 	if (code < 0) {
 		snprintf(err, err_size, "%s: the host's worker ended while it loaded its libraries: see the host's log",
-				s->transport->where);
+			s->transport->where);
 		return (int)code;
 	}
 	if (code < APIR_LOAD_INIT) {
@@ -135,10 +138,11 @@ static int session_load(struct session *s, char *err, size_t err_size)
 	} else {
 		code -= APIR_LOAD_INIT;
 		what = "the host's backend library cannot use the GGML library";
-		hint = code == APIR_LOAD_SYMBOL_MISSING ? "APIR_LLAMA_CPP_GGML_LIBRARY_REG" : "APIR_LLAMA_CPP_GGML_LIBRARY_PATH";
+		hint = code == APIR_LOAD_SYMBOL_MISSING ? "APIR_LLAMA_CPP_GGML_LIBRARY_REG"
+		                                        : "APIR_LLAMA_CPP_GGML_LIBRARY_PATH";
 	}
 	snprintf(err, err_size, "%s: %s: %s (code %lld): check %s and the log on the host", s->transport->where, what,
-			load_error(code), (long long)code, hint);
+		load_error(code), (long long)code, hint);
 	return -EREMOTEIO;
 }
 
@@ -147,7 +151,8 @@ static int transport_open(struct transport **out, char *err, size_t err_size)
 	const char *path = getenv("GGML_VIRTGPU_SOCKET");
 	int use_apir = getenv("GGML_REMOTING_USE_APIR_CAPSET") != NULL;
 
-	return path ? transport_socket_open(out, path, use_apir, err, err_size) : transport_drm_open(out, use_apir, err, err_size);
+	return path ? transport_socket_open(out, path, use_apir, err, err_size)
+	            : transport_drm_open(out, use_apir, err, err_size);
 }
 
 int session_open(struct session *s, char *err, size_t err_size)
@@ -165,8 +170,9 @@ int session_open(struct session *s, char *err, size_t err_size)
 	if (!e)
 		e = s->transport->ops->blob_create(s->transport, APIR_DATA_BLOB_SIZE, &s->data);
 	if (e < 0)
-		snprintf(err, err_size, "%s: the host gives no shared memory (%s): enlarge the device's host-visible window",
-				s->transport->where, strerror(-e));
+		snprintf(err, err_size,
+			"%s: the host gives no shared memory (%s): enlarge the device's host-visible window",
+			s->transport->where, strerror(-e));
 	if (!e)
 		e = session_greet(s, err, err_size);
 	if (!e)

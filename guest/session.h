@@ -36,7 +36,7 @@ struct session {
 	_Atomic bool dead;
 	_Atomic bool failed; /* something was lost on the way: the next compute must fail */
 	_Atomic uint32_t complaints;
-	uint64_t features; /* agreed with the host; APIR_FEATURE_* */
+	uint64_t features;                         /* agreed with the host; APIR_FEATURE_* */
 	_Alignas(8) uint8_t command[APIR_CMD_MAX]; /* the call at hand, under the lock */
 };
 

@@ -33,18 +33,19 @@ static_assert(sizeof(struct apir_capset) == 24, "wire");
 
 /* commands */
 enum apir_type {
-	APIR_HANDSHAKE = 0,   /* uint32 guest major, minor [, struct apir_greeting] -> uint32 host major, minor [, uint32 APIR_GREETING_MAGIC] */
+	APIR_HANDSHAKE =
+		0, /* uint32 guest major, minor [, struct apir_greeting] -> uint32 host major, minor [, uint32 APIR_GREETING_MAGIC] */
 	APIR_LOADLIBRARY = 1, /* nothing -> nothing; the code tells */
 	APIR_FORWARD = 2,     /* flags = enum apir_fn; arguments and reply are the function's */
 	APIR_TYPE_COUNT
 };
-#define APIR_VENUS_TYPE_BASE   331
-#define APIR_HANDSHAKE_MAGIC   0xab1eu
-#define APIR_CMD_HEADER_SIZE   12u
-#define APIR_CMD_MAX           0x10000u
-#define APIR_REPLY_BLOB_SIZE   0x4000u
-#define APIR_DATA_BLOB_SIZE    0x1830000u
-#define APIR_BLOB_GRANULE      0x4000u
+#define APIR_VENUS_TYPE_BASE 331
+#define APIR_HANDSHAKE_MAGIC 0xab1eu
+#define APIR_CMD_HEADER_SIZE 12u
+#define APIR_CMD_MAX         0x10000u
+#define APIR_REPLY_BLOB_SIZE 0x4000u
+#define APIR_DATA_BLOB_SIZE  0x1830000u
+#define APIR_BLOB_GRANULE    0x4000u
 
 /*
  * Ours: appended to the handshake's arguments. The worker keeps the word at `offset` of the blob `res_id`
@@ -74,10 +75,10 @@ enum apir_load_code {
 /* What apir_backend_initialize() adds to APIR_LOAD_INIT when the GGML library was opened but is of no use. */
 enum apir_init_code {
 	APIR_INIT_OK = 0,
-	APIR_INIT_NO_REG = 1,      /* the registration function returned NULL */
-	APIR_INIT_NO_DEVICE = 2,   /* the library offers no device */
-	APIR_INIT_NO_BACKEND = 3,  /* the device could not be initialised */
-	APIR_INIT_BAD_ABI = 4,     /* a ggml that we don't know */
+	APIR_INIT_NO_REG = 1,     /* the registration function returned NULL */
+	APIR_INIT_NO_DEVICE = 2,  /* the library offers no device */
+	APIR_INIT_NO_BACKEND = 3, /* the device could not be initialised */
+	APIR_INIT_BAD_ABI = 4,    /* a ggml that we don't know */
 	APIR_INIT_NO_MEMORY = 5,
 };
 
@@ -93,40 +94,42 @@ enum apir_forward_code {
 /* The dispatcher's codes. Upstream's functions answer 0 or 1; APIR_FN_INVALID is upstream's for an index of no function. */
 enum apir_fn_code {
 	APIR_FN_OK = 0,
-	APIR_FN_FAILED = 1,    /* it was understood and could not be done */
-	APIR_FN_REFUSED = 2,   /* malformed, or a handle or range that isn't the context's */
+	APIR_FN_FAILED = 1,  /* it was understood and could not be done */
+	APIR_FN_REFUSED = 2, /* malformed, or a handle or range that isn't the context's */
 	APIR_FN_INVALID = 6,
 };
 
 enum apir_fn {
-	APIR_FN_DEVICE_COUNT_OLD = 0,   /* -> int32 */
-	APIR_FN_DEVICE_COUNT = 1,       /* -> int32 */
-	APIR_FN_DEVICE_NAME = 2,        /* -> string */
-	APIR_FN_DEVICE_DESCRIPTION = 3, /* -> string */
-	APIR_FN_DEVICE_TYPE = 4,        /* -> uint32 */
-	APIR_FN_DEVICE_MEMORY = 5,      /* -> size free, size total */
-	APIR_FN_DEVICE_SUPPORTS_OP = 6, /* raw ggml_tensor structs -> bool */
-	APIR_FN_DEVICE_BUFFER_TYPE = 7, /* -> handle */
-	APIR_FN_DEVICE_PROPS = 8,       /* -> bool async, host_buffer, buffer_from_host_ptr, events, mmap_support */
+	APIR_FN_DEVICE_COUNT_OLD = 0,       /* -> int32 */
+	APIR_FN_DEVICE_COUNT = 1,           /* -> int32 */
+	APIR_FN_DEVICE_NAME = 2,            /* -> string */
+	APIR_FN_DEVICE_DESCRIPTION = 3,     /* -> string */
+	APIR_FN_DEVICE_TYPE = 4,            /* -> uint32 */
+	APIR_FN_DEVICE_MEMORY = 5,          /* -> size free, size total */
+	APIR_FN_DEVICE_SUPPORTS_OP = 6,     /* raw ggml_tensor structs -> bool */
+	APIR_FN_DEVICE_BUFFER_TYPE = 7,     /* -> handle */
+	APIR_FN_DEVICE_PROPS = 8,           /* -> bool async, host_buffer, buffer_from_host_ptr, events, mmap_support */
 	APIR_FN_DEVICE_BUFFER_FROM_PTR = 9, /* uint32 res, size, size max_tensor -> buffer handle, buffer type handle */
-	APIR_FN_BUFT_NAME = 10,         /* handle -> string */
-	APIR_FN_BUFT_ALIGNMENT = 11,    /* handle -> size */
-	APIR_FN_BUFT_MAX_SIZE = 12,     /* handle -> size */
-	APIR_FN_BUFT_IS_HOST = 13,      /* handle -> bool, always false */
-	APIR_FN_BUFT_ALLOC_BUFFER = 14, /* handle, size -> buffer handle, 0: out of memory */
-	APIR_FN_BUFT_ALLOC_SIZE = 15,   /* handle, raw ggml_tensor structs -> size */
-	APIR_FN_BUFFER_BASE = 16,       /* buffer -> uint64 */
-	APIR_FN_BUFFER_SET_TENSOR = 17, /* buffer, tensor, uint32 res, size offset, size n */
-	APIR_FN_BUFFER_GET_TENSOR = 18, /* buffer, tensor, uint32 res, size offset, size n */
-	APIR_FN_BUFFER_CPY_TENSOR = 19, /* buffer, tensor src, tensor dst -> bool */
-	APIR_FN_BUFFER_CLEAR = 20,      /* buffer, uint8 */
-	APIR_FN_BUFFER_FREE = 21,       /* buffer */
-	APIR_FN_GRAPH_COMPUTE = 22,     /* uint32 res, size n -> int32 ggml_status */
+	APIR_FN_BUFT_NAME = 10,             /* handle -> string */
+	APIR_FN_BUFT_ALIGNMENT = 11,        /* handle -> size */
+	APIR_FN_BUFT_MAX_SIZE = 12,         /* handle -> size */
+	APIR_FN_BUFT_IS_HOST = 13,          /* handle -> bool, always false */
+	APIR_FN_BUFT_ALLOC_BUFFER = 14,     /* handle, size -> buffer handle, 0: out of memory */
+	APIR_FN_BUFT_ALLOC_SIZE = 15,       /* handle, raw ggml_tensor structs -> size */
+	APIR_FN_BUFFER_BASE = 16,           /* buffer -> uint64 */
+	APIR_FN_BUFFER_SET_TENSOR = 17,     /* buffer, tensor, uint32 res, size offset, size n */
+	APIR_FN_BUFFER_GET_TENSOR = 18,     /* buffer, tensor, uint32 res, size offset, size n */
+	APIR_FN_BUFFER_CPY_TENSOR = 19,     /* buffer, tensor src, tensor dst -> bool */
+	APIR_FN_BUFFER_CLEAR = 20,          /* buffer, uint8 */
+	APIR_FN_BUFFER_FREE = 21,           /* buffer */
+	APIR_FN_GRAPH_COMPUTE = 22,         /* uint32 res, size n -> int32 ggml_status */
 	APIR_FN_COUNT,
 
 	/* Ours. An older host answers APIR_FN_INVALID. */
-	APIR_FN_HELLO = 0x100, /* uint32 version, uint64 features -> uint32 version, uint64 features that hold from now on */
-	APIR_FN_WRITE = 0x101, /* times: struct apir_write, its bytes padded to 8; several small set_tensors in one command */
+	APIR_FN_HELLO =
+		0x100, /* uint32 version, uint64 features -> uint32 version, uint64 features that hold from now on */
+	APIR_FN_WRITE =
+		0x101, /* times: struct apir_write, its bytes padded to 8; several small set_tensors in one command */
 };
 
 #define APIR_HELLO_VERSION 1u

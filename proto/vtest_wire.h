@@ -29,16 +29,15 @@ enum vtest_command {
 	VTEST_CREATE_RENDERER = 8,    /* the program's name */
 	VTEST_PING_PROTOCOL_VERSION = 10,
 	VTEST_PROTOCOL_VERSION = 11, /* uint32 client's -> uint32 agreed */
-	VTEST_GET_PARAM = 15,	     /* uint32 param -> uint32 valid, value */
-	VTEST_GET_CAPSET = 16,	     /* uint32 id, version -> uint32 valid [, the capset] */
+	VTEST_GET_PARAM = 15,        /* uint32 param -> uint32 valid, value */
+	VTEST_GET_CAPSET = 16,       /* uint32 id, version -> uint32 valid [, the capset] */
 	VTEST_CONTEXT_INIT = 17,     /* uint32 capset id */
 	VTEST_RESOURCE_CREATE_BLOB = 18,
 	VTEST_SYNC_CREATE = 19, /* uint64 value -> uint32 id */
-	VTEST_SYNC_UNREF = 20,	/* uint32 id */
-	VTEST_SYNC_READ = 21,	/* uint32 id -> uint64 value */
-	VTEST_SYNC_WRITE = 22,	/* struct vtest_sync_point */
-	VTEST_SYNC_WAIT =
-		23, /* struct vtest_sync_wait, points -> descriptor, readable when they are reached */
+	VTEST_SYNC_UNREF = 20,  /* uint32 id */
+	VTEST_SYNC_READ = 21,   /* uint32 id -> uint64 value */
+	VTEST_SYNC_WRITE = 22,  /* struct vtest_sync_point */
+	VTEST_SYNC_WAIT = 23,   /* struct vtest_sync_wait, points -> descriptor, readable when they are reached */
 	VTEST_SUBMIT_CMD2 = 24, /* uint32 batches, struct vtest_batch each, then commands and points */
 	VTEST_COMMAND_COUNT
 };

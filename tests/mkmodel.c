@@ -138,8 +138,8 @@ static void shape_check(const struct shape *s)
 	if (s->embd % s->heads)
 		die(2, "--embd %u is not divisible by --heads %u", s->embd, s->heads);
 	if (s->embd / s->heads % 2)
-		die(2, "--embd %u over --heads %u gives heads of odd width %u, which can't be rotated",
-			s->embd, s->heads, s->embd / s->heads);
+		die(2, "--embd %u over --heads %u gives heads of odd width %u, which can't be rotated", s->embd,
+			s->heads, s->embd / s->heads);
 	if (s->heads % s->kv_heads)
 		die(2, "--heads %u is not divisible by --kv-heads %u", s->heads, s->kv_heads);
 	if (s->embd % block)
@@ -147,8 +147,7 @@ static void shape_check(const struct shape *s)
 	if (s->ff % block)
 		die(2, "--ff %u is not divisible by %u, the block of %s", s->ff, block, s->type->name);
 	if (s->vocab < TOKEN_WORDS)
-		die(2, "--vocab %u is too small: 3 special tokens and 256 bytes need %d", s->vocab,
-			TOKEN_WORDS);
+		die(2, "--vocab %u is too small: 3 special tokens and 256 bytes need %d", s->vocab, TOKEN_WORDS);
 }
 
 static void add_vocabulary(struct gguf_context *g, uint32_t n)
@@ -207,8 +206,8 @@ static void add_parameters(struct gguf_context *g, const struct shape *s)
 static void add_tensor(struct ggml_context *ctx, struct gguf_context *g, enum ggml_type type, uint32_t cols,
 	uint32_t rows, const char *name)
 {
-	struct ggml_tensor *t = rows == 1 ? ggml_new_tensor_1d(ctx, GGML_TYPE_F32, cols)
-					  : ggml_new_tensor_2d(ctx, type, cols, rows);
+	struct ggml_tensor *t =
+		rows == 1 ? ggml_new_tensor_1d(ctx, GGML_TYPE_F32, cols) : ggml_new_tensor_2d(ctx, type, cols, rows);
 
 	ggml_set_name(t, name);
 	gguf_add_tensor(g, t);
@@ -250,10 +249,8 @@ static void add_tensors(struct ggml_context *ctx, struct gguf_context *g, const 
  */
 static void write_weights(FILE *f, const char *path, const struct ggml_tensor *t, uint64_t seed)
 {
-	const size_t cols = (size_t)t->ne[0], rows = (size_t)t->ne[1],
-		     row_size = ggml_row_size(t->type, t->ne[0]);
-	const float scale =
-		strcmp(t->name, "token_embd.weight") ? sqrtf(3.0f / (float)cols) : EMBEDDING_SCALE;
+	const size_t cols = (size_t)t->ne[0], rows = (size_t)t->ne[1], row_size = ggml_row_size(t->type, t->ne[0]);
+	const float scale = strcmp(t->name, "token_embd.weight") ? sqrtf(3.0f / (float)cols) : EMBEDDING_SCALE;
 	uint64_t state = seed_for(seed, t->name);
 	float *values = alloc(ROWS_AT_ONCE * cols, sizeof *values);
 	void *encoded = alloc(ROWS_AT_ONCE, row_size);
@@ -309,9 +306,7 @@ static void write_model(const char *path, const struct shape *s)
 
 int main(int argc, char **argv)
 {
-	struct shape s = {
-		.layers = 22, .embd = 256, .heads = 8, .ff = 512, .vocab = 512, .ctx = 4096, .seed = 1
-	};
+	struct shape s = { .layers = 22, .embd = 256, .heads = 8, .ff = 512, .vocab = 512, .ctx = 4096, .seed = 1 };
 	const struct {
 		const char *name;
 		uint32_t *value;

@@ -38,14 +38,14 @@ ops_same() {
     note "$passed passed, $(ops_count unsupported "$2") not supported, 0 failed: the same as the reference's"
 }
 
-# ops_reference OP PARAMS: the table of the native CPU backend, computed once for each llama.cpp
+# ops_reference BACKEND OP PARAMS: the native table, computed once for each llama.cpp
 ops_reference() {
     local version table
     version=$(stat -c %Y-%s "$TEST_OPS")
-    table=$BUILD/check/ops/$(printf '%s\n' "$version" "$1" "$2" | sha256sum | cut -c1-16)
+    table=$BUILD/check/ops/$(printf '%s\n' "$version" "$@" | sha256sum | cut -c1-16)
     if [ ! -s "$table" ]; then
         mkdir -p "${table%/*}"
-        "$TEST_OPS" test -b CPU -o "$1" ${2:+-p "$2"} >"$table.log" 2>&1 || { tail -n 5 "$table.log"; fail "native $1"; }
+        "$TEST_OPS" test -b "$1" -o "$2" ${3:+-p "$3"} >"$table.log" 2>&1 || { tail -n 5 "$table.log" >&2; fail "native $2" >&2; }
         ops_table <"$table.log" >"$table.new"
         mv "$table.new" "$table"
     fi

@@ -139,19 +139,11 @@ door_of() {
     sed -n 's/.*ggml-virtgpu [a-z-]* \([0-9]*\): context [0-9]* (.*): worker [0-9]*$/\1/p' "$1" | tail -n 1
 }
 
-PROMPT='The host computes'
-# complete DEVICE N [OPTION…]: the greedy text of N tokens
-complete() {
-    local device=$1 n=$2
-    shift 2
-    llama-completion -m "$MODEL" -t 1 -ngl 99 -dev "$device" --no-repack -p "$PROMPT" -n "$n" --temp 0 --seed 1 -no-cnv \
-        --ignore-eos --no-warmup --simple-io --no-display-prompt "$@"
-}
 # The native text that others are compared with, in $BUILD/check/native.N.txt.
 native_text() {
     local text=$BUILD/check/native.$1.txt
     if [ ! -s "$text" ]; then
-        complete none "$1" >"$text.new" 2>"$text.log"
+        tests/complete "$MODEL" none "$1" >"$text.new" 2>"$text.log"
         mv "$text.new" "$text"
     fi
     echo "$text"

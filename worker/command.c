@@ -25,7 +25,8 @@
 static struct {
 	uint32_t (*initialize)(uint32_t, struct apir_callbacks *);
 	void (*deinit)(uint32_t);
-	uint32_t (*dispatcher)(uint32_t, struct apir_callbacks *, uint32_t, char *, const char *, char *, const char *, char **);
+	uint32_t (*dispatcher)(
+		uint32_t, struct apir_callbacks *, uint32_t, char *, const char *, char *, const char *, char **);
 	bool ready;
 } library;
 
@@ -107,13 +108,14 @@ static uint32_t load_library(uint32_t ctx_id)
 		return APIR_LOAD_CANNOT_OPEN;
 	}
 	if (!symbol_load(handle, "apir_backend_initialize", &library.initialize, path) ||
-	    !symbol_load(handle, "apir_backend_deinit", &library.deinit, path) ||
-	    !symbol_load(handle, "apir_backend_dispatcher", &library.dispatcher, path))
+		!symbol_load(handle, "apir_backend_deinit", &library.deinit, path) ||
+		!symbol_load(handle, "apir_backend_dispatcher", &library.dispatcher, path))
 		return APIR_LOAD_SYMBOL_MISSING;
 	code = library.initialize(ctx_id, &callbacks);
 	library.ready = code == APIR_LOAD_INIT;
 	if (!library.ready)
-		log_error("the APIR backend library '%s' refused to start (code %" PRIu32 "); its own log says why", path, code);
+		log_error("the APIR backend library '%s' refused to start (code %" PRIu32 "); its own log says why",
+			path, code);
 	return library.ready ? APIR_LOAD_OK : APIR_LOAD_INIT + code;
 }
 
@@ -124,8 +126,8 @@ static uint32_t forward(uint32_t ctx_id, uint32_t function, struct cursor *in, s
 
 	if (!library.ready)
 		return APIR_FORWARD_NO_DISPATCH;
-	code = library.dispatcher(ctx_id, &callbacks, function, (char *)in->data + in->pos, (char *)in->data + in->size, start,
-			(char *)out->data + out->size, &after);
+	code = library.dispatcher(ctx_id, &callbacks, function, (char *)in->data + in->pos, (char *)in->data + in->size,
+		start, (char *)out->data + out->size, &after);
 	if (after < start || !cursor_take(out, (size_t)(after - start)))
 		return APIR_FORWARD_NO_SYNC;
 	return code == APIR_FN_OK ? APIR_FORWARD_OK : APIR_FORWARD_BASE + code;

@@ -37,7 +37,8 @@ static void *heartbeat_run(void *unused)
 			continue;
 		}
 		if (word)
-			atomic_fetch_add_explicit(word, 1, memory_order_relaxed); /* the guest only compares: session.c */
+			atomic_fetch_add_explicit(
+				word, 1, memory_order_relaxed); /* the guest only compares: session.c */
 	}
 	return NULL;
 }

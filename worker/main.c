@@ -80,7 +80,9 @@ static ssize_t message_recv(struct worker_msg *m, uint8_t *payload, size_t room,
 		struct cmsghdr align;
 	} control;
 	struct iovec iov[2] = { { m, sizeof *m }, { payload, room } };
-	struct msghdr h = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof control.space };
+	struct msghdr h = {
+		.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof control.space
+	};
 	const struct cmsghdr *c;
 	ssize_t n;
 

@@ -10,7 +10,7 @@ static struct setting {
 	struct setting *next;
 	char *value; /* points into text */
 	char text[];
-} *settings;
+} * settings;
 
 int settings_add(const char *payload, size_t size)
 {

@@ -13,9 +13,9 @@ struct client {
 	struct stream stream;
 	struct sync_table syncs;
 	struct apir *apir;
-	bool greeted;	    /* CREATE_RENDERER came */
+	bool greeted;       /* CREATE_RENDERER came */
 	uint32_t capset_id; /* 0: no context yet */
-	bool lost;	    /* the context is */
+	bool lost;          /* the context is */
 	uint32_t last_res_id;
 	uint32_t blobs_refused; /* for want of room; the first is worth a warning */
 	uint64_t last_fence;

@@ -18,8 +18,8 @@ struct message {
 };
 
 #define MESSAGE_WORDS_MAX ((STREAM_INPUT_MAX - sizeof(struct vtest_header)) / 4)
-#define CAPSET_SIZE_MAX	  1024u
-#define BATCHES_MAX	  1024u
+#define CAPSET_SIZE_MAX   1024u
+#define BATCHES_MAX       1024u
 
 /* Queues a reply; with fd >= 0 the descriptor follows it, with NO_FD only the byte that would carry it. */
 enum { NO_FD = -1, NO_FD_BYTE = -2 };
@@ -158,13 +158,12 @@ static int on_blob_create(struct client *c, const struct message *m)
 
 	memcpy(&b, m->words, sizeof b);
 	size = vtest_u64(b.size_lo, b.size_hi);
-	if (b.type != VTEST_BLOB_HOST3D || b.flags != VTEST_BLOB_MAPPABLE || vtest_u64(b.id_lo, b.id_hi) ||
-		!size)
+	if (b.type != VTEST_BLOB_HOST3D || b.flags != VTEST_BLOB_MAPPABLE || vtest_u64(b.id_lo, b.id_hi) || !size)
 		return -EINVAL;
 	err = blob_create(c, size, &res_id, &fd);
 	if (err) {
-		apir_log(c->blobs_refused++ ? APIR_LOG_DEBUG : APIR_LOG_WARN,
-			"socket: blob of %llu bytes: %s", (unsigned long long)size, strerror(-err));
+		apir_log(c->blobs_refused++ ? APIR_LOG_DEBUG : APIR_LOG_WARN, "socket: blob of %llu bytes: %s",
+			(unsigned long long)size, strerror(-err));
 		fd = NO_FD_BYTE;
 	}
 	return reply(c, VTEST_RESOURCE_CREATE_BLOB, &res_id, 1, fd);
@@ -214,8 +213,7 @@ static int on_sync_wait(struct client *c, const struct message *m)
 		return -EBADMSG;
 	memcpy(&how, m->words, sizeof how);
 
-	AUTO_CLOSE int fd =
-		sync_wait(&c->syncs, &how, (const void *)(m->words + head), (m->count - head) / each);
+	AUTO_CLOSE int fd = sync_wait(&c->syncs, &how, (const void *)(m->words + head), (m->count - head) / each);
 
 	return fd < 0 ? fd : reply(c, VTEST_SYNC_WAIT, NULL, 0, fd);
 }
@@ -235,8 +233,7 @@ static int batch_submit(struct client *c, const struct vtest_batch *b, const uin
 	int err = 0;
 
 	if (b->cmd_words)
-		err = apir_submit(
-			c->apir, CLIENT_CTX, ring, words + b->cmd_offset, b->cmd_words * sizeof(uint32_t));
+		err = apir_submit(c->apir, CLIENT_CTX, ring, words + b->cmd_offset, b->cmd_words * sizeof(uint32_t));
 	/* The listener tells of a context that was or is lost now; its fences still get their answer. */
 	if (err && err != -ENOENT && err != -ENOBUFS)
 		return err;
@@ -276,7 +273,7 @@ static int on_submit(struct client *c, const struct message *m)
 static const struct command {
 	const char *name;
 	uint32_t min, max; /* words */
-	bool context;	   /* needs one */
+	bool context;      /* needs one */
 	int (*run)(struct client *c, const struct message *m);
 } commands[] = {
 	[VTEST_GET_CAPS] = { "get_caps", 0, 0, false, on_get_caps },
@@ -304,8 +301,8 @@ static int64_t message_size(const struct client *c, const struct vtest_header *h
 
 	if (!c->greeted)
 		return h->command == VTEST_CREATE_RENDERER && h->length <= STREAM_INPUT_MAX - sizeof *h
-			       ? (int64_t)h->length
-			       : -EPROTO;
+		               ? (int64_t)h->length
+		               : -EPROTO;
 	if (h->command >= ARRAY_SIZE(commands) || !commands[h->command].run)
 		return -EOPNOTSUPP;
 	cmd = &commands[h->command];
@@ -322,8 +319,8 @@ static int refuse(const struct client *c, const struct vtest_header *h, int err)
 	char escaped[sizeof c->name];
 
 	log_warn("socket: client '%s': command %u (%s), length %u: %s; hanging up",
-		log_escape(escaped, sizeof escaped, c->name), h->command,
-		known ? commands[h->command].name : "unknown", h->length, strerror(-err));
+		log_escape(escaped, sizeof escaped, c->name), h->command, known ? commands[h->command].name : "unknown",
+		h->length, strerror(-err));
 	return err;
 }
 

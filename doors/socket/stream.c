@@ -142,8 +142,7 @@ int stream_flush(struct stream *s)
 		if (carries)
 			n = send_with_fd(s, s->fds[0].fd);
 		else
-			n = send(s->fd, s->out + s->out_start, end - s->out_start,
-				MSG_NOSIGNAL | MSG_DONTWAIT);
+			n = send(s->fd, s->out + s->out_start, end - s->out_start, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

@@ -13,7 +13,7 @@
 
 #define STREAM_INPUT_MAX  (1u << 20)
 #define STREAM_OUTPUT_MAX 4096u
-#define STREAM_FDS_MAX	  8u
+#define STREAM_FDS_MAX    8u
 
 struct stream {
 	int fd; /* owned */
@@ -23,7 +23,7 @@ struct stream {
 	size_t out_start, out_end;
 	struct {
 		size_t at; /* the byte of `out` that it rides on */
-		int fd;	   /* owned */
+		int fd;    /* owned */
 	} fds[STREAM_FDS_MAX];
 	unsigned fd_count;
 };

@@ -78,8 +78,7 @@ static void refs_drop(struct sync_table *t, const struct sync_ref *refs, uint32_
 }
 
 /* Turns points into references; takes none when it fails. */
-static int refs_take(
-	struct sync_table *t, struct sync_ref *refs, const struct vtest_sync_point *points, uint32_t count)
+static int refs_take(struct sync_table *t, struct sync_ref *refs, const struct vtest_sync_point *points, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		int slot = slot_find(t, points[i].id);
@@ -180,8 +179,8 @@ int sync_write(struct sync_table *t, uint32_t id, uint64_t value)
 	return 0;
 }
 
-int sync_wait(struct sync_table *t, const struct vtest_sync_wait *how, const struct vtest_sync_point *points,
-	uint32_t count)
+int sync_wait(
+	struct sync_table *t, const struct vtest_sync_wait *how, const struct vtest_sync_point *points, uint32_t count)
 {
 	AUTO_FREE struct sync_wait *w = NULL;
 	AUTO_CLOSE int fd = -1;
@@ -227,8 +226,8 @@ int sync_wait(struct sync_table *t, const struct vtest_sync_wait *how, const str
 	return fd_steal(&fd);
 }
 
-int sync_hold(struct sync_table *t, uint32_t ring, uint64_t fence, const struct vtest_sync_point *points,
-	uint32_t count)
+int sync_hold(
+	struct sync_table *t, uint32_t ring, uint64_t fence, const struct vtest_sync_point *points, uint32_t count)
 {
 	AUTO_FREE struct sync_submission *s = NULL;
 	int err;

@@ -14,10 +14,10 @@
 #include "proto/util.h"
 #include "proto/vtest_wire.h"
 
-#define SYNC_MAX	1024u  /* syncs that a client has */
+#define SYNC_MAX        1024u  /* syncs that a client has */
 #define SYNC_POINTS_MAX 1024u  /* points in one wait or submission */
-#define SYNC_WAITS_MAX	256u   /* waits that pend */
-#define SYNC_HELD_MAX	16384u /* submissions that pend; and points in them, and points in waits */
+#define SYNC_WAITS_MAX  256u   /* waits that pend */
+#define SYNC_HELD_MAX   16384u /* submissions that pend; and points in them, and points in waits */
 
 struct sync {
 	uint64_t value;
@@ -48,12 +48,12 @@ int sync_read(const struct sync_table *t, uint32_t id, uint64_t *value);
 int sync_write(struct sync_table *t, uint32_t id, uint64_t value);
 
 /* Makes a wait; returns the eventfd, which the caller closes when it has sent it, or -errno. */
-int sync_wait(struct sync_table *t, const struct vtest_sync_wait *how, const struct vtest_sync_point *points,
-	uint32_t count);
+int sync_wait(
+	struct sync_table *t, const struct vtest_sync_wait *how, const struct vtest_sync_point *points, uint32_t count);
 
 /* Holds the points back until `fence` on `ring` is done. fence grows from call to call. */
-int sync_hold(struct sync_table *t, uint32_t ring, uint64_t fence, const struct vtest_sync_point *points,
-	uint32_t count);
+int sync_hold(
+	struct sync_table *t, uint32_t ring, uint64_t fence, const struct vtest_sync_point *points, uint32_t count);
 void sync_fence_done(struct sync_table *t, uint32_t ring, uint64_t fence);
 
 #endif

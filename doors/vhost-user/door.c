@@ -21,14 +21,7 @@
 #define WINDOW_MIN (2ull << 20)
 #define WINDOW_MAX (16ull << 40)
 
-enum poll_slot {
-	POLL_MAIN,
-	POLL_BACKEND,
-	POLL_APIR,
-	POLL_STOP,
-	POLL_KICK,
-	POLL_COUNT = POLL_KICK + GPU_QUEUES
-};
+enum poll_slot { POLL_MAIN, POLL_BACKEND, POLL_APIR, POLL_STOP, POLL_KICK, POLL_COUNT = POLL_KICK + GPU_QUEUES };
 
 static void on_fence_done(void *user, uint32_t ctx_id, uint32_t ring, uint64_t fence_id)
 {

@@ -19,7 +19,7 @@
 
 #include "apir/log.h"
 
-#define REPLIED	 1
+#define REPLIED  1
 #define DECLINED 2
 
 #define DECLINES_MAX 2048
@@ -27,13 +27,13 @@
 /* linux/virtio_config.h has it, together with much else */
 #define VIRTIO_F_VERSION_1_BIT 32
 
-#define FEATURES                                                                                             \
-	(1ull << VIRTIO_F_VERSION_1_BIT | 1ull << VU_F_PROTOCOL_FEATURES | 1ull << VIRTIO_GPU_F_VIRGL |      \
-		1ull << VIRTIO_GPU_F_RESOURCE_BLOB | 1ull << VIRTIO_GPU_F_CONTEXT_INIT |                     \
+#define FEATURES                                                                                                       \
+	(1ull << VIRTIO_F_VERSION_1_BIT | 1ull << VU_F_PROTOCOL_FEATURES | 1ull << VIRTIO_GPU_F_VIRGL |                \
+		1ull << VIRTIO_GPU_F_RESOURCE_BLOB | 1ull << VIRTIO_GPU_F_CONTEXT_INIT |                               \
 		1ull << VIRTIO_RING_F_INDIRECT_DESC)
 
-#define PROTOCOL_FEATURES                                                                                    \
-	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_BACKEND_REQ | 1ull << VU_PF_CONFIG |     \
+#define PROTOCOL_FEATURES                                                                                              \
+	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_BACKEND_REQ | 1ull << VU_PF_CONFIG |               \
 		1ull << VU_PF_BACKEND_SEND_FD | 1ull << VU_PF_CONFIGURE_MEM_SLOTS | 1ull << VU_PF_SHMEM)
 
 static int reply(struct door *d, const void *body, uint32_t size)
@@ -92,7 +92,7 @@ static int on_get_protocol_features(struct door *d)
 static int on_set_protocol_features(struct door *d)
 {
 	uint64_t need = 1ull << VU_PF_BACKEND_REQ | 1ull << VU_PF_BACKEND_SEND_FD | 1ull << VU_PF_SHMEM |
-			1ull << VU_PF_CONFIGURE_MEM_SLOTS;
+	                1ull << VU_PF_CONFIGURE_MEM_SLOTS;
 
 	d->protocol_features = d->main.body.u64;
 	if (need & ~d->protocol_features)

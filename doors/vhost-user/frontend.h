@@ -13,9 +13,9 @@ struct door {
 	struct gpu gpu;
 	struct apir *apir;
 	uint64_t features, protocol_features; /* that QEMU took */
-	bool halted;		       /* the control queue was stopped and hasn't been started again */
-	int64_t declines, declines_at; /* blobs that may be declined as regions, as of this second */
-	bool apir_failed;	       /* and that was logged */
+	bool halted;                          /* the control queue was stopped and hasn't been started again */
+	int64_t declines, declines_at;        /* blobs that may be declined as regions, as of this second */
+	bool apir_failed;                     /* and that was logged */
 };
 
 /* Handles the messages that have arrived. -ECONNRESET: QEMU hung up; else -errno: it can't be talked to. */

@@ -21,13 +21,12 @@
 #include "apir/log.h"
 #include "proto/apir_wire.h"
 
-#define BUF_SIZE	 (sizeof(struct virtio_gpu_cmd_submit) + APIR_CMD_MAX)
-#define RUN_CHAINS	 64
-#define COMPLAINTS	 20
-#define COMPLAINTS_EVERY 60 /* seconds */
-#define CAPSET_ID_MASK                                                                                       \
-	0xffu	  /* context_init's low bits; linux/virtio_gpu.h names them too, but not in every version */
-#define PENDING 0 /* a handler's result: the answer comes later */
+#define BUF_SIZE         (sizeof(struct virtio_gpu_cmd_submit) + APIR_CMD_MAX)
+#define RUN_CHAINS       64
+#define COMPLAINTS       20
+#define COMPLAINTS_EVERY 60    /* seconds */
+#define CAPSET_ID_MASK   0xffu /* context_init's low bits; linux/virtio_gpu.h names them too, but not in every version */
+#define PENDING          0     /* a handler's result: the answer comes later */
 
 union reply_body {
 	struct virtio_gpu_resp_display_info display_info;
@@ -47,8 +46,7 @@ struct reply {
 
 /* A handler gets the guest's bytes, at least as many as its row says, and returns a VIRTIO_GPU_RESP_* or
  * PENDING. */
-typedef uint32_t handler(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out);
+typedef uint32_t handler(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out);
 
 static PRINTF_LIKE(2, 3) void complain(struct gpu *g, const char *fmt, ...)
 {
@@ -172,16 +170,14 @@ static struct request *request_take(struct gpu *g)
 	return NULL;
 }
 
-static uint32_t on_display_info(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_display_info(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	(void)g, (void)r, (void)cmd, (void)size;
 	out->size = sizeof out->body.display_info;
 	return VIRTIO_GPU_RESP_OK_DISPLAY_INFO;
 }
 
-static uint32_t on_capset_info(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_capset_info(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	struct virtio_gpu_get_capset_info c;
 	uint32_t id;
@@ -205,8 +201,7 @@ static uint32_t on_capset_info(
 	return VIRTIO_GPU_RESP_OK_CAPSET_INFO;
 }
 
-static uint32_t on_capset(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_capset(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	struct virtio_gpu_get_capset c;
 	int n;
@@ -220,8 +215,7 @@ static uint32_t on_capset(
 	return VIRTIO_GPU_RESP_OK_CAPSET;
 }
 
-static uint32_t on_ctx_create(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_ctx_create(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	struct virtio_gpu_ctx_create c;
 	char name[sizeof c.debug_name + 1] = { 0 };
@@ -245,13 +239,12 @@ static uint32_t on_ctx_create(
 	if (err < 0) {
 		complain(g, "context %u can't be made: %s", id, strerror(-err));
 		return err == -EEXIST ? VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID
-				      : response_of(err, VIRTIO_GPU_RESP_ERR_UNSPEC);
+		                      : response_of(err, VIRTIO_GPU_RESP_ERR_UNSPEC);
 	}
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-static uint32_t on_ctx_destroy(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_ctx_destroy(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	uint32_t id = r->hdr.ctx_id;
 
@@ -266,30 +259,27 @@ static uint32_t on_ctx_destroy(
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-static uint32_t on_ctx_attach(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_ctx_attach(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	struct virtio_gpu_ctx_resource c;
 
 	(void)size, (void)out;
 	memcpy(&c, cmd, sizeof c);
-	return response_of(apir_blob_attach(g->apir, r->hdr.ctx_id, c.resource_id),
-		VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
+	return response_of(
+		apir_blob_attach(g->apir, r->hdr.ctx_id, c.resource_id), VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
 }
 
-static uint32_t on_ctx_detach(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_ctx_detach(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	struct virtio_gpu_ctx_resource c;
 
 	(void)size, (void)out;
 	memcpy(&c, cmd, sizeof c);
-	return response_of(apir_blob_detach(g->apir, r->hdr.ctx_id, c.resource_id),
-		VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
+	return response_of(
+		apir_blob_detach(g->apir, r->hdr.ctx_id, c.resource_id), VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
 }
 
-static uint32_t on_blob_create(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_blob_create(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	struct virtio_gpu_resource_create_blob c;
 	int err;
@@ -310,16 +300,15 @@ static uint32_t on_blob_create(
 		(err = apir_blob_create(g->apir, c.resource_id, c.size)) < 0)
 		g->blobs.count--;
 	if (err < 0) {
-		complain(g, "resource %u of %llu bytes can't be made: %s", c.resource_id,
-			(unsigned long long)c.size, strerror(-err));
+		complain(g, "resource %u of %llu bytes can't be made: %s", c.resource_id, (unsigned long long)c.size,
+			strerror(-err));
 		return err == -EEXIST ? VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID
-				      : response_of(err, VIRTIO_GPU_RESP_ERR_UNSPEC);
+		                      : response_of(err, VIRTIO_GPU_RESP_ERR_UNSPEC);
 	}
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-static uint32_t on_blob_map(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_blob_map(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	struct virtio_gpu_resource_map_blob c;
 	uint64_t bytes;
@@ -339,8 +328,7 @@ static uint32_t on_blob_map(
 	return response_of(err, VIRTIO_GPU_RESP_ERR_UNSPEC);
 }
 
-static uint32_t on_blob_unmap(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_blob_unmap(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	struct virtio_gpu_resource_unmap_blob c;
 	int err;
@@ -368,8 +356,7 @@ static uint32_t on_unref(struct gpu *g, struct request *r, const uint8_t *cmd, s
 	return err == 0 ? PENDING : VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-static uint32_t on_submit(
-	struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
+static uint32_t on_submit(struct gpu *g, struct request *r, const uint8_t *cmd, size_t size, struct reply *out)
 {
 	struct virtio_gpu_cmd_submit c;
 	uint32_t type, ring = r->hdr.flags & VIRTIO_GPU_FLAG_INFO_RING_IDX ? r->hdr.ring_idx : 0;
@@ -408,8 +395,7 @@ static const struct command {
 	{ VIRTIO_GPU_CMD_CTX_DESTROY, sizeof(struct virtio_gpu_ctx_destroy), on_ctx_destroy },
 	{ VIRTIO_GPU_CMD_CTX_ATTACH_RESOURCE, sizeof(struct virtio_gpu_ctx_resource), on_ctx_attach },
 	{ VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE, sizeof(struct virtio_gpu_ctx_resource), on_ctx_detach },
-	{ VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB, sizeof(struct virtio_gpu_resource_create_blob),
-		on_blob_create },
+	{ VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB, sizeof(struct virtio_gpu_resource_create_blob), on_blob_create },
 	{ VIRTIO_GPU_CMD_RESOURCE_MAP_BLOB, sizeof(struct virtio_gpu_resource_map_blob), on_blob_map },
 	{ VIRTIO_GPU_CMD_RESOURCE_UNMAP_BLOB, sizeof(struct virtio_gpu_resource_unmap_blob), on_blob_unmap },
 	{ VIRTIO_GPU_CMD_RESOURCE_UNREF, sizeof(struct virtio_gpu_resource_unref), on_unref },
@@ -528,8 +514,8 @@ void gpu_config_fill(const struct gpu *g, struct gpu_config *c)
 	*c = (struct gpu_config){ .base.num_capsets = apir_routes_venus(g->apir) ? 2 : 1 };
 }
 
-int gpu_init(struct gpu *g, struct apir *apir, struct guest_memory *memory, struct virtqueue *queues,
-	struct window *window)
+int gpu_init(
+	struct gpu *g, struct apir *apir, struct guest_memory *memory, struct virtqueue *queues, struct window *window)
 {
 	*g = (struct gpu){ .apir = apir, .memory = memory, .queues = queues, .window = window };
 	g->buf = malloc(BUF_SIZE);

@@ -21,10 +21,10 @@ enum gpu_queue { GPU_CONTROL, GPU_CURSOR, GPU_QUEUES };
 
 enum request_state {
 	REQUEST_FREE,
-	REQUEST_BUSY,	/* being handled */
+	REQUEST_BUSY,   /* being handled */
 	REQUEST_WINDOW, /* the window will answer */
-	REQUEST_FENCE,	/* apir will report its fence */
-	REQUEST_DONE,	/* answered; waits for the ring to take it */
+	REQUEST_FENCE,  /* apir will report its fence */
+	REQUEST_DONE,   /* answered; waits for the ring to take it */
 };
 
 /* A command of the guest from when it is taken off the ring until its response is on it. */
@@ -32,8 +32,8 @@ struct request {
 	enum request_state state;
 	struct chain chain;
 	struct virtio_gpu_ctrl_hdr hdr; /* the guest's */
-	uint64_t token;	   /* FENCE: what apir knows the fence by: a serial number, and our index */
-	uint32_t response; /* DONE */
+	uint64_t token;                 /* FENCE: what apir knows the fence by: a serial number, and our index */
+	uint32_t response;              /* DONE */
 };
 
 /* Ids that the guest holds, kept so that its reset can drop them; apir limits how many there are. */
@@ -57,8 +57,8 @@ struct gpu {
 	uint8_t *buf;
 };
 
-int gpu_init(struct gpu *g, struct apir *apir, struct guest_memory *memory, struct virtqueue *queues,
-	struct window *window);
+int gpu_init(
+	struct gpu *g, struct apir *apir, struct guest_memory *memory, struct virtqueue *queues, struct window *window);
 void gpu_close(struct gpu *g);
 void gpu_config_fill(const struct gpu *g, struct gpu_config *c);
 

@@ -112,8 +112,7 @@ int vu_channel_take_fd(struct vu_channel *c, unsigned i)
 	return i < c->fd_count ? fd_steal(&c->fds[i]) : -1;
 }
 
-int vu_channel_send(
-	struct vu_channel *c, uint32_t request, uint32_t flags, const void *body, uint32_t size, int fd)
+int vu_channel_send(struct vu_channel *c, uint32_t request, uint32_t flags, const void *body, uint32_t size, int fd)
 {
 	struct vu_header hdr = { .request = request, .flags = VU_VERSION | flags, .size = size };
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fd)] = { 0 };

@@ -44,10 +44,10 @@ enum vu_backend_request {
 };
 
 /* header flags */
-#define VU_VERSION	0x1u
+#define VU_VERSION      0x1u
 #define VU_VERSION_MASK 0x3u
-#define VU_REPLY	0x4u
-#define VU_NEED_REPLY	0x8u
+#define VU_REPLY        0x4u
+#define VU_NEED_REPLY   0x8u
 
 /* feature bit of the device that switches protocol features on */
 #define VU_F_PROTOCOL_FEATURES 30
@@ -65,12 +65,12 @@ enum vu_protocol_feature {
 
 /* SET_VRING_KICK, CALL and ERR: the ring's number, and whether a descriptor comes along */
 #define VU_VRING_INDEX_MASK 0xffu
-#define VU_VRING_NO_FD	    0x100u
+#define VU_VRING_NO_FD      0x100u
 
 #define VU_SHMEM_READ_WRITE 1u
 
 #define VU_TABLE_REGIONS 8u
-#define VU_CONFIG_MAX	 256u
+#define VU_CONFIG_MAX    256u
 #define VU_SHMEM_REGIONS 256u
 
 struct vu_header {
@@ -140,7 +140,7 @@ union vu_body {
 
 /* A connection and the message that is coming in on it, piece by piece. */
 struct vu_channel {
-	int fd;	     /* -1: none */
+	int fd;      /* -1: none */
 	size_t have; /* bytes of header and body so far */
 	struct vu_header hdr;
 	union vu_body body;
@@ -161,8 +161,7 @@ void vu_channel_next(struct vu_channel *c);
 int vu_channel_take_fd(struct vu_channel *c, unsigned i);
 
 /* Sends one message; fd (-1: none) goes along. Waits only while the socket's buffer is full. */
-int vu_channel_send(
-	struct vu_channel *c, uint32_t request, uint32_t flags, const void *body, uint32_t size, int fd);
+int vu_channel_send(struct vu_channel *c, uint32_t request, uint32_t flags, const void *body, uint32_t size, int fd);
 
 const char *vu_request_name(uint32_t request);
 

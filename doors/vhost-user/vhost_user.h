@@ -19,7 +19,7 @@ struct vhost_user_options {
 	/* Host-visible window, bytes: a power of two from 2 MiB, because QEMU makes a PCI BAR of it; 0:
 	 * VHOST_USER_WINDOW_DEFAULT. */
 	uint64_t window_size;
-	bool venus_capset;		 /* offer capset 4 too; its contexts are APIR's */
+	bool venus_capset;               /* offer capset 4 too; its contexts are APIR's */
 	const struct apir_options *apir; /* may be NULL: the defaults */
 	/* Sets keys before the VM is served; may be NULL; a result < 0 ends it. */
 	int (*configure)(struct apir *a, void *user);

@@ -61,8 +61,7 @@ static bool resolve(struct virtqueue *q, struct guest_memory *m)
 		return true;
 	q->desc = guest_memory_at_uva(m, q->addr.desc, sizeof *q->desc * num);
 	q->avail = guest_memory_at_uva(m, q->addr.avail, sizeof *q->avail + sizeof(__virtio16) * num);
-	q->used =
-		guest_memory_at_uva(m, q->addr.used, sizeof *q->used + sizeof(struct vring_used_elem) * num);
+	q->used = guest_memory_at_uva(m, q->addr.used, sizeof *q->used + sizeof(struct vring_used_elem) * num);
 	if (!q->desc || !q->avail || !q->used || num == 0) {
 		if (!q->lost)
 			log_warn("virtqueue %u: its rings aren't in the guest's memory", q->index);
@@ -176,8 +175,7 @@ int virtqueue_pop(struct virtqueue *q, struct guest_memory *m, struct chain *c, 
 		return break_queue(q, "the avail index jumped");
 	if (q->in_flight >= q->num)
 		return break_queue(q, "more chains in flight than it has descriptors");
-	*c = (struct chain){ .head = __atomic_load_n(
-				     &q->avail->ring[q->avail_next % q->num], __ATOMIC_RELAXED) };
+	*c = (struct chain){ .head = __atomic_load_n(&q->avail->ring[q->avail_next % q->num], __ATOMIC_RELAXED) };
 	if ((err = walk(q, m, c, buf, cap)) < 0)
 		return err;
 	q->avail_next++;
@@ -185,8 +183,7 @@ int virtqueue_pop(struct virtqueue *q, struct guest_memory *m, struct chain *c, 
 	return 1;
 }
 
-void virtqueue_push(
-	struct virtqueue *q, struct guest_memory *m, const struct chain *c, const void *reply, size_t len)
+void virtqueue_push(struct virtqueue *q, struct guest_memory *m, const struct chain *c, const void *reply, size_t len)
 {
 	struct vring_used_elem e = { .id = c->head };
 	size_t at = 0;

@@ -31,7 +31,7 @@ struct virtqueue {
 	uint16_t avail_next; /* index of the next chain that we take */
 	uint16_t used_next;  /* index of the next one that we give back */
 	uint32_t in_flight;  /* taken, not given back */
-	bool notify;	     /* something was given back since virtqueue_flush() */
+	bool notify;         /* something was given back since virtqueue_flush() */
 	/* where the rings lie, as of this generation of the memory table */
 	uint32_t generation;
 	bool resolved, lost; /* lost: they weren't there, and that was logged */
@@ -57,8 +57,7 @@ bool virtqueue_writable(struct virtqueue *q, struct guest_memory *m);
 int virtqueue_pop(struct virtqueue *q, struct guest_memory *m, struct chain *c, void *buf, size_t cap);
 /* Gives a chain back with a reply, cut to the room that the guest left for it. Only while
  * virtqueue_writable(). */
-void virtqueue_push(
-	struct virtqueue *q, struct guest_memory *m, const struct chain *c, const void *reply, size_t len);
+void virtqueue_push(struct virtqueue *q, struct guest_memory *m, const struct chain *c, const void *reply, size_t len);
 /* Interrupts the guest if something was given back and it wants to know. */
 void virtqueue_flush(struct virtqueue *q, struct guest_memory *m);
 

@@ -34,8 +34,7 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-void window_init(
-	struct window *w, uint64_t size, void (*answer)(void *user, struct request *r, int err), void *user)
+void window_init(struct window *w, uint64_t size, void (*answer)(void *user, struct request *r, int err), void *user)
 {
 	*w = (struct window){ .size = size, .backend = { .fd = -1 }, .answer = answer, .user = user };
 	for (unsigned i = 0; i < WINDOW_MAPPINGS_MAX; i++)
@@ -117,10 +116,9 @@ static void pump(struct window *w)
 	while (!w->flying && w->fifo_count && !w->stopped && !w->dead) {
 		struct mapping *m = &w->maps[w->fifo[w->fifo_head]];
 		bool map = m->state == MAPPING_QUEUED;
-		struct vu_mmap body = { .shmid = WINDOW_SHMID,
-			.shm_offset = m->offset,
-			.len = m->size,
-			.flags = VU_SHMEM_READ_WRITE };
+		struct vu_mmap body = {
+			.shmid = WINDOW_SHMID, .shm_offset = m->offset, .len = m->size, .flags = VU_SHMEM_READ_WRITE
+		};
 		int err = vu_channel_send(&w->backend, map ? VU_BACKEND_SHMEM_MAP : VU_BACKEND_SHMEM_UNMAP,
 			VU_NEED_REPLY, &body, sizeof body, map ? m->fd : -1);
 

@@ -9,7 +9,7 @@
 
 /* Each mapping takes one of the regions that QEMU can keep; the rest is for the guest's RAM. */
 #define WINDOW_MAPPINGS_MAX 480u
-#define WINDOW_SHMID	    1u /* VIRTIO_GPU_SHM_ID_HOST_VISIBLE */
+#define WINDOW_SHMID        1u /* VIRTIO_GPU_SHM_ID_HOST_VISIBLE */
 
 struct request; /* the guest's request that waits for an outcome; gpu.h */
 
@@ -29,8 +29,8 @@ struct mapping {
 	uint64_t offset, size;
 	int fd; /* own, until it is sent; then -1 */
 	dev_t dev;
-	ino_t ino;	  /* recognises the blob in the memory table */
-	bool unmap;	  /* to be unmapped as soon as it is mapped */
+	ino_t ino;        /* recognises the blob in the memory table */
+	bool unmap;       /* to be unmapped as soon as it is mapped */
 	bool after_stop;  /* QEMU handles it after it stopped the device: a reset there doesn't undo it */
 	int64_t deadline; /* ACKED: ms; commits are taken for granted then */
 	struct request *map_req, *unmap_req, *unref_req;
@@ -42,7 +42,7 @@ struct window {
 	bool dead;    /* QEMU closed the channel */
 	bool stopped; /* nothing is sent meanwhile */
 	struct mapping maps[WINDOW_MAPPINGS_MAX];
-	unsigned acked;		/* mappings that are ACKED */
+	unsigned acked;         /* mappings that are ACKED */
 	struct mapping *flying; /* the one that QEMU has been asked about; one at a time */
 	/* mappings in QUEUED or UNMAP_QUEUED, first come first served; each is in here at most once */
 	uint16_t fifo[WINDOW_MAPPINGS_MAX];
@@ -51,8 +51,7 @@ struct window {
 	void *user;
 };
 
-void window_init(
-	struct window *w, uint64_t size, void (*answer)(void *user, struct request *r, int err), void *user);
+void window_init(struct window *w, uint64_t size, void (*answer)(void *user, struct request *r, int err), void *user);
 void window_close(struct window *w);
 /* QEMU's end of the backend channel; takes ownership of fd. */
 int window_connect(struct window *w, int fd);

@@ -336,9 +336,8 @@ static int node_open(struct opening *o, const char *node, uint32_t *capset_id)
 			node, APIR_CAPSET_APIR, APIR_CAPSET_VENUS);
 	err = context_init(fd, *capset_id);
 	if (err)
-		return fail(o, STAGE_CONTEXT, err,
-			"%s: cannot make a context of capset %u: %s: see the host's log", node, *capset_id,
-			strerror(-err));
+		return fail(o, STAGE_CONTEXT, err, "%s: cannot make a context of capset %u: %s: see the host's log",
+			node, *capset_id, strerror(-err));
 	return fd_steal(&fd);
 }
 

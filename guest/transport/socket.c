@@ -78,8 +78,7 @@ static int blob_request(struct socket_transport *s, size_t size, uint32_t *res_i
 	if (!err)
 		err = vtest_send(&s->vtest, VTEST_RESOURCE_CREATE_BLOB, &b, sizeof b);
 	if (!err)
-		err = vtest_receive(
-			&s->vtest, VTEST_RESOURCE_CREATE_BLOB, res_id, sizeof *res_id, sizeof *res_id);
+		err = vtest_receive(&s->vtest, VTEST_RESOURCE_CREATE_BLOB, res_id, sizeof *res_id, sizeof *res_id);
 	if (err < 0)
 		return err;
 	fd = vtest_receive_fd(&s->vtest);
@@ -269,8 +268,7 @@ static int offers_capset(void *user, uint32_t id)
 	if (!err)
 		err = vtest_send(&o->s->vtest, VTEST_GET_CAPSET, ask, sizeof ask);
 	if (!err)
-		err = vtest_receive(
-			&o->s->vtest, VTEST_GET_CAPSET, &answer, sizeof answer.valid, sizeof answer);
+		err = vtest_receive(&o->s->vtest, VTEST_GET_CAPSET, &answer, sizeof answer.valid, sizeof answer);
 	o->capset_err = err < 0 ? err : 0;
 	return err > 0 && answer.valid;
 }
@@ -294,9 +292,8 @@ static int greet(const struct opening *o)
 			"of `ggml-virtgpu serve`",
 			strerror(-err));
 	if (version != VTEST_VERSION)
-		return fail(o, -EPROTONOSUPPORT,
-			"the server speaks version %u of vtest, %u is needed: update it", version,
-			VTEST_VERSION);
+		return fail(o, -EPROTONOSUPPORT, "the server speaks version %u of vtest, %u is needed: update it",
+			version, VTEST_VERSION);
 	return 0;
 }
 
@@ -330,8 +327,7 @@ static int context_make(struct opening *o, int use_apir_capset)
 	return 0;
 }
 
-int transport_socket_open(
-	struct transport **out, const char *path, int use_apir_capset, char *err, size_t err_size)
+int transport_socket_open(struct transport **out, const char *path, int use_apir_capset, char *err, size_t err_size)
 {
 	struct socket_transport *s = calloc(1, sizeof *s);
 	struct opening o = { .s = s, .path = path, .err = err, .err_size = err_size };

@@ -24,7 +24,7 @@ static_assert(sizeof(struct virtgpu_map) == 16, "kernel ABI");
 enum virtgpu_exec_flag { VIRTGPU_EXEC_FENCE_FD_OUT = 2, VIRTGPU_EXEC_RING_IDX = 4 };
 struct virtgpu_execbuffer {
 	uint32_t flags;
-	uint32_t size;	  /* of the command, bytes */
+	uint32_t size;    /* of the command, bytes */
 	uint64_t command; /* its address */
 	uint64_t bo_handles;
 	uint32_t bo_handle_count;
@@ -74,11 +74,7 @@ struct virtgpu_create_blob {
 static_assert(sizeof(struct virtgpu_create_blob) == 48, "kernel ABI");
 #define VIRTGPU_IOCTL_CREATE_BLOB VIRTGPU_IOCTL(0x0a, struct virtgpu_create_blob)
 
-enum virtgpu_context_key {
-	VIRTGPU_CONTEXT_CAPSET = 1,
-	VIRTGPU_CONTEXT_RINGS = 2,
-	VIRTGPU_CONTEXT_POLL_MASK = 3
-};
+enum virtgpu_context_key { VIRTGPU_CONTEXT_CAPSET = 1, VIRTGPU_CONTEXT_RINGS = 2, VIRTGPU_CONTEXT_POLL_MASK = 3 };
 struct virtgpu_context_param {
 	uint64_t key;
 	uint64_t value;

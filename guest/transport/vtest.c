@@ -196,8 +196,7 @@ int vtest_receive_fd(struct vtest *v)
 	if (err < 0)
 		return err;
 	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-		c->cmsg_len != CMSG_LEN(sizeof(int)))
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
 		return -ENOENT;
 	memcpy(&fd, CMSG_DATA(c), sizeof fd);
 	return fd;

@@ -12,11 +12,11 @@
 #include "ggml-abi/abi.h"
 
 #define SAME_SIZE(ours, theirs) static_assert(sizeof(ours) == sizeof(theirs), #theirs)
-#define SAME(ours, theirs, member) \
-	static_assert(offsetof(ours, member) == offsetof(theirs, member), #theirs "." #member); \
+#define SAME(ours, theirs, member)                                                                                     \
+	static_assert(offsetof(ours, member) == offsetof(theirs, member), #theirs "." #member);                        \
 	static_assert(sizeof(((ours *)0)->member) == sizeof(((theirs *)0)->member), #theirs "." #member)
 #define SAME_AS(ours, om, theirs, tm) static_assert(offsetof(ours, om) == offsetof(theirs, tm), #theirs "." #tm)
-#define VALUE(ours, theirs) static_assert((int)(ours) == (int)(theirs), #theirs)
+#define VALUE(ours, theirs)           static_assert((int)(ours) == (int)(theirs), #theirs)
 
 SAME_SIZE(struct abi_tensor, struct ggml_tensor);
 SAME(struct abi_tensor, struct ggml_tensor, type);

@@ -37,34 +37,37 @@ static void *function(void *handle, const char *name)
 }
 
 /* Calls `name` with what the slot takes; the slot's function must have been reached. */
-#define REACH(slot, type, name, ...) \
-	do { \
-		void *address_ = function(handle, name); \
-		type f_; \
-		memcpy(&f_, &address_, sizeof f_); \
-		reached = NULL; \
-		f_(__VA_ARGS__); \
-		check(slot " by " name, reached && !strcmp(reached, slot)); \
+#define REACH(slot, type, name, ...)                                                                                   \
+	do {                                                                                                           \
+		void *address_ = function(handle, name);                                                               \
+		type f_;                                                                                               \
+		memcpy(&f_, &address_, sizeof f_);                                                                     \
+		reached = NULL;                                                                                        \
+		f_(__VA_ARGS__);                                                                                       \
+		check(slot " by " name, reached && !strcmp(reached, slot));                                            \
 	} while (0)
 
 /* One recorder a slot: any of ggml's signatures can call it, since the caller cleans up. */
-#define RECORD(slot) \
-	static size_t rec_##slot(void) \
-	{ \
-		reached = #slot; \
-		return 0; \
+#define RECORD(slot)                                                                                                   \
+	static size_t rec_##slot(void)                                                                                 \
+	{                                                                                                              \
+		reached = #slot;                                                                                       \
+		return 0;                                                                                              \
 	}
-RECORD(buft_name) RECORD(buft_alloc) RECORD(buft_alignment) RECORD(buft_max) RECORD(buft_alloc_size) RECORD(buft_is_host)
-RECORD(dev_name) RECORD(dev_description) RECORD(dev_memory) RECORD(dev_type) RECORD(dev_props) RECORD(dev_init)
-RECORD(dev_buft) RECORD(dev_host_buft) RECORD(dev_from_ptr) RECORD(dev_supports_op) RECORD(dev_supports_buft)
-RECORD(dev_offload) RECORD(dev_event_new) RECORD(dev_event_free) RECORD(dev_event_sync)
-RECORD(be_name) RECORD(be_free) RECORD(be_set) RECORD(be_get) RECORD(be_sync) RECORD(be_compute) RECORD(be_event_record)
-RECORD(be_event_wait)
-RECORD(reg_name) RECORD(reg_count) RECORD(reg_dev) RECORD(reg_proc)
-RECORD(buf_free) RECORD(buf_init_tensor) RECORD(buf_memset) RECORD(buf_set) RECORD(buf_get) RECORD(buf_set_2d)
-RECORD(buf_get_2d) RECORD(buf_copy) RECORD(buf_clear) RECORD(buf_reset)
+RECORD(buft_name)
+RECORD(buft_alloc) RECORD(buft_alignment) RECORD(buft_max) RECORD(buft_alloc_size) RECORD(buft_is_host) RECORD(dev_name)
+	RECORD(dev_description) RECORD(dev_memory) RECORD(dev_type) RECORD(dev_props) RECORD(dev_init) RECORD(dev_buft)
+		RECORD(dev_host_buft) RECORD(dev_from_ptr) RECORD(dev_supports_op) RECORD(dev_supports_buft)
+			RECORD(dev_offload) RECORD(dev_event_new) RECORD(dev_event_free) RECORD(dev_event_sync)
+				RECORD(be_name) RECORD(be_free) RECORD(be_set) RECORD(be_get) RECORD(be_sync)
+					RECORD(be_compute) RECORD(be_event_record) RECORD(be_event_wait)
+						RECORD(reg_name) RECORD(reg_count) RECORD(reg_dev) RECORD(reg_proc)
+							RECORD(buf_free) RECORD(buf_init_tensor) RECORD(buf_memset)
+								RECORD(buf_set) RECORD(buf_get) RECORD(buf_set_2d)
+									RECORD(buf_get_2d) RECORD(buf_copy)
+										RECORD(buf_clear) RECORD(buf_reset)
 
-static char memory[256];
+											static char memory[256];
 static void *rec_buf_base(struct abi_buffer *b)
 {
 	(void)b;
@@ -72,10 +75,10 @@ static void *rec_buf_base(struct abi_buffer *b)
 	return memory;
 }
 
-#define PUT(place, fn) \
-	do { \
-		size_t (*from_)(void) = fn; \
-		memcpy(&(place), &from_, sizeof from_); \
+#define PUT(place, fn)                                                                                                 \
+	do {                                                                                                           \
+		size_t (*from_)(void) = fn;                                                                            \
+		memcpy(&(place), &from_, sizeof from_);                                                                \
 	} while (0)
 
 typedef size_t one(void *);
@@ -175,7 +178,9 @@ static void test_device(void *handle)
 	REACH("dev_offload", two *, "ggml_backend_dev_offload_op", &device, memory);
 	REACH("dev_event_new", one *, "ggml_backend_event_new", &device);
 	{
-		struct { void *device, *context; } event = { &device, NULL };
+		struct {
+			void *device, *context;
+		} event = { &device, NULL };
 
 		REACH("dev_event_sync", one *, "ggml_backend_event_synchronize", &event);
 		REACH("dev_event_free", one *, "ggml_backend_event_free", &event);
@@ -210,7 +215,9 @@ static void test_backend(void *handle)
 	struct abi_backend be = { .device = &device };
 	struct abi_tensor t = { .ne = { 4, 1, 1, 1 }, .nb = { 4, 16, 16, 16 }, .data = memory };
 	typedef void async(void *, const void *, const void *, size_t, size_t);
-	struct { void *device, *context; } event = { &device, NULL };
+	struct {
+		void *device, *context;
+	} event = { &device, NULL };
 
 	PUT(be.iface.get_name, rec_be_name);
 	PUT(be.iface.free, rec_be_free);

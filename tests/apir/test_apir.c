@@ -378,8 +378,7 @@ static void capsets_are_offered_as_configured(void **state)
 	assert_int_equal(caps.version, 1);
 	assert_int_equal(caps.supports_blob_resources, 1);
 	apir_route_venus(h->apir);
-	assert_int_equal(
-		apir_capset(h->apir, APIR_CAPSET_VENUS, venus, sizeof venus), APIR_CAPSET_VENUS_SIZE);
+	assert_int_equal(apir_capset(h->apir, APIR_CAPSET_VENUS, venus, sizeof venus), APIR_CAPSET_VENUS_SIZE);
 	assert_memory_equal(venus, &caps, sizeof caps);
 	for (size_t i = sizeof caps; i < sizeof venus; i++)
 		assert_int_equal(venus[i], 0);

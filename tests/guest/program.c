@@ -10,9 +10,9 @@
 #include "tests/support/ggml.h"
 #include "tests/support/process.h"
 
-#define F(member)                                                                                            \
-	{                                                                                                    \
-		"ggml_" #member, offsetof(struct program_functions, member)                                  \
+#define F(member)                                                                                                      \
+	{                                                                                                              \
+		"ggml_" #member, offsetof(struct program_functions, member)                                            \
 	}
 
 static const struct {
@@ -37,8 +37,7 @@ static const struct {
 	F(view_2d),
 	F(map_custom1),
 };
-static_assert(
-	ARRAY_SIZE(functions) * sizeof(void *) == sizeof(struct program_functions), "a row per function");
+static_assert(ARRAY_SIZE(functions) * sizeof(void *) == sizeof(struct program_functions), "a row per function");
 
 void program_load(struct program *p, const char *socket)
 {
@@ -92,8 +91,7 @@ void program_end(struct program *p)
 
 struct abi_context *program_context(const struct program *p)
 {
-	struct abi_context *ctx =
-		p->g.init((struct abi_init_params){ .mem_size = (size_t)4 << 20, .no_alloc = true });
+	struct abi_context *ctx = p->g.init((struct abi_init_params){ .mem_size = (size_t)4 << 20, .no_alloc = true });
 
 	CHECK(ctx);
 	return ctx;
@@ -122,8 +120,7 @@ static void tensor_fill(const struct program *p, struct abi_tensor *t, uint32_t 
 
 #define MAX_LAYERS 16
 
-void net_make(struct net *n, const struct program *p, struct abi_backend *b, int64_t width, int layers,
-	uint32_t seed)
+void net_make(struct net *n, const struct program *p, struct abi_backend *b, int64_t width, int layers, uint32_t seed)
 {
 	struct abi_tensor *w[MAX_LAYERS], *bias[MAX_LAYERS], *x;
 
@@ -159,8 +156,8 @@ void net_free(struct net *n, const struct program *p)
 	p->g.free(n->ctx);
 }
 
-void nets_agree(struct net *a, struct abi_backend *on_a, struct net *b, struct abi_backend *on_b,
-	const struct program *p)
+void nets_agree(
+	struct net *a, struct abi_backend *on_a, struct net *b, struct abi_backend *on_b, const struct program *p)
 {
 	float *va = calloc(a->n, sizeof *va), *vb = calloc(b->n, sizeof *vb), sum = 0;
 

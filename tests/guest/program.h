@@ -17,10 +17,8 @@ struct program_functions {
 	struct abi_reg *(*backend_reg_by_name)(const char *);
 	struct abi_buffer *(*backend_alloc_ctx_tensors)(struct abi_context *, struct abi_backend *);
 	void (*backend_tensor_memset)(struct abi_tensor *, uint8_t, size_t, size_t);
-	void (*backend_tensor_set_2d)(
-		struct abi_tensor *, const void *, size_t, size_t, size_t, size_t, size_t);
-	void (*backend_tensor_get_2d)(
-		const struct abi_tensor *, void *, size_t, size_t, size_t, size_t, size_t);
+	void (*backend_tensor_set_2d)(struct abi_tensor *, const void *, size_t, size_t, size_t, size_t, size_t);
+	void (*backend_tensor_get_2d)(const struct abi_tensor *, void *, size_t, size_t, size_t, size_t, size_t);
 	struct abi_graph *(*new_graph)(struct abi_context *);
 	void (*build_forward_expand)(struct abi_graph *, struct abi_tensor *);
 	struct abi_tensor *(*add)(struct abi_context *, struct abi_tensor *, struct abi_tensor *);
@@ -28,8 +26,7 @@ struct program_functions {
 	struct abi_tensor *(*relu)(struct abi_context *, struct abi_tensor *);
 	struct abi_tensor *(*scale)(struct abi_context *, struct abi_tensor *, float);
 	struct abi_tensor *(*soft_max)(struct abi_context *, struct abi_tensor *);
-	struct abi_tensor *(*view_2d)(
-		struct abi_context *, struct abi_tensor *, int64_t, int64_t, size_t, size_t);
+	struct abi_tensor *(*view_2d)(struct abi_context *, struct abi_tensor *, int64_t, int64_t, size_t, size_t);
 	struct abi_tensor *(*map_custom1)(struct abi_context *, struct abi_tensor *,
 		void (*)(struct abi_tensor *, const struct abi_tensor *, int, int, void *), int, void *);
 };
@@ -66,12 +63,11 @@ struct net {
 	struct abi_tensor *input, *output;
 	size_t n; /* of the output */
 };
-void net_make(struct net *n, const struct program *p, struct abi_backend *b, int64_t width, int layers,
-	uint32_t seed);
+void net_make(struct net *n, const struct program *p, struct abi_backend *b, int64_t width, int layers, uint32_t seed);
 void net_input(struct net *n, const struct program *p, uint32_t seed);
 void net_free(struct net *n, const struct program *p);
 /* Both compute; their outputs are the same but for rounding. */
-void nets_agree(struct net *a, struct abi_backend *on_a, struct net *b, struct abi_backend *on_b,
-	const struct program *p);
+void nets_agree(
+	struct net *a, struct abi_backend *on_a, struct net *b, struct abi_backend *on_b, const struct program *p);
 
 #endif

@@ -7,13 +7,13 @@
 #include "tests/guest/program.h"
 #include "tests/support/server.h"
 
-#define SCENARIO(name)                                                                                       \
-	static void name##_run(void *unused);                                                                \
-	static void name(void **state)                                                                       \
-	{                                                                                                    \
-		(void)state;                                                                                 \
-		assert_int_equal(child_run(name##_run, NULL), 0);                                            \
-	}                                                                                                    \
+#define SCENARIO(name)                                                                                                 \
+	static void name##_run(void *unused);                                                                          \
+	static void name(void **state)                                                                                 \
+	{                                                                                                              \
+		(void)state;                                                                                           \
+		assert_int_equal(child_run(name##_run, NULL), 0);                                                      \
+	}                                                                                                              \
 	static void name##_run(void *unused)
 
 static struct server server;

@@ -43,10 +43,9 @@ static void without_a_server_there_is_no_device_and_one_line_with_the_cure(void 
 
 	(void)state;
 	snprintf(path, sizeof path, "%s/nobody", server.dir);
-	refused_with(path, "nobody: cannot connect (No such file or directory)",
-		"start `ggml-virtgpu serve` on it");
-	refused_with("/etc/passwd", "/etc/passwd: cannot connect (Connection refused)",
-		"start `ggml-virtgpu serve` on it");
+	refused_with(path, "nobody: cannot connect (No such file or directory)", "start `ggml-virtgpu serve` on it");
+	refused_with(
+		"/etc/passwd", "/etc/passwd: cannot connect (Connection refused)", "start `ggml-virtgpu serve` on it");
 	refused_with("", "cannot connect", "GGML_VIRTGPU_SOCKET");
 }
 
@@ -67,8 +66,7 @@ static void a_host_without_a_usable_library_is_no_device_and_one_line(void **sta
 	(void)state;
 	/* The variable wins nothing over --ggml, but the registration function is the environment's. */
 	assert_true(server_start(&bad, "APIR_LLAMA_CPP_GGML_LIBRARY_REG=no_such_function"));
-	refused_with(bad.socket,
-		"the host's backend library cannot use the GGML library: a symbol is missing (code 5)",
+	refused_with(bad.socket, "the host's backend library cannot use the GGML library: a symbol is missing (code 5)",
 		"check APIR_LLAMA_CPP_GGML_LIBRARY_REG and the log on the host");
 	server_stop(&bad);
 }

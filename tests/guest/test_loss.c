@@ -12,7 +12,7 @@
 #include "tests/support/process.h"
 
 #define NOTICED_WITHIN_MS 5000
-#define AT_ONCE_MS	  200
+#define AT_ONCE_MS        200
 
 /* A chain of matrix products that takes a minute or more. */
 struct long_graph {

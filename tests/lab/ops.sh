@@ -12,7 +12,7 @@ cd "$(dirname "$(realpath "$0")")/../.." || exit
 # one OP AT_LEAST PARAMS
 one() {
     local reference out=$WORK/$1.out
-    reference=$(ops_reference "$1" "$3")
+    reference=$(ops_reference CPU "$1" "$3")
     "$CLI" run -- "$TEST_OPS" test -b VirtGPU0 -o "$1" ${3:+-p "$3"} >"$out" 2>&1 || status=$?
     ops_table <"$out" >"$WORK/$1.table"
     ops_same "$reference" "$WORK/$1.table" "$out" "$2"

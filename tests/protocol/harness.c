@@ -17,8 +17,7 @@ bool guest_blob_make(struct guest *g, uint64_t size, struct guest_blob *b)
 	int fd;
 
 	*b = (struct guest_blob){ .res = next_res++ };
-	if (apir_blob_create(g->host->apir, b->res, size) < 0 ||
-		apir_blob_attach(g->host->apir, g->ctx, b->res) < 0)
+	if (apir_blob_create(g->host->apir, b->res, size) < 0 || apir_blob_attach(g->host->apir, g->ctx, b->res) < 0)
 		return false;
 	fd = apir_blob_fd(g->host->apir, b->res, &b->size);
 	b->ptr = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -42,8 +41,7 @@ bool guest_open(struct guest *g, struct host *h, uint32_t ctx)
 	g->ctx = ctx;
 	args_start(g);
 	return apir_context_create(h->apir, ctx, "a raw guest") == 0 &&
-	       guest_blob_make(g, APIR_REPLY_BLOB_SIZE, &g->reply) &&
-	       guest_blob_make(g, APIR_DATA_BLOB_SIZE, &g->data);
+	       guest_blob_make(g, APIR_REPLY_BLOB_SIZE, &g->reply) && guest_blob_make(g, APIR_DATA_BLOB_SIZE, &g->data);
 }
 
 bool guest_ready(struct guest *g)
@@ -152,8 +150,7 @@ uint64_t buffer_alloc(struct guest *g, uint64_t size)
 	args_start(g);
 	arg_u64(g, g->buft);
 	arg_u64(g, size);
-	return forward(g, APIR_FN_BUFT_ALLOC_BUFFER) == 0 && cursor_read_u64(&g->answer, &handle) ? handle
-												  : 0;
+	return forward(g, APIR_FN_BUFT_ALLOC_BUFFER) == 0 && cursor_read_u64(&g->answer, &handle) ? handle : 0;
 }
 
 int64_t buffer_free(struct guest *g, uint64_t buffer)
@@ -163,8 +160,8 @@ int64_t buffer_free(struct guest *g, uint64_t buffer)
 	return forward(g, APIR_FN_BUFFER_FREE);
 }
 
-static int64_t transfer(struct guest *g, uint32_t fn, uint64_t buffer, const struct apir_tensor *t,
-	uint64_t offset, uint64_t size)
+static int64_t transfer(
+	struct guest *g, uint32_t fn, uint64_t buffer, const struct apir_tensor *t, uint64_t offset, uint64_t size)
 {
 	args_start(g);
 	arg_u64(g, buffer);
@@ -175,14 +172,12 @@ static int64_t transfer(struct guest *g, uint32_t fn, uint64_t buffer, const str
 	return forward(g, fn);
 }
 
-int64_t tensor_set(
-	struct guest *g, uint64_t buffer, const struct apir_tensor *t, uint64_t offset, uint64_t size)
+int64_t tensor_set(struct guest *g, uint64_t buffer, const struct apir_tensor *t, uint64_t offset, uint64_t size)
 {
 	return transfer(g, APIR_FN_BUFFER_SET_TENSOR, buffer, t, offset, size);
 }
 
-int64_t tensor_get(
-	struct guest *g, uint64_t buffer, const struct apir_tensor *t, uint64_t offset, uint64_t size)
+int64_t tensor_get(struct guest *g, uint64_t buffer, const struct apir_tensor *t, uint64_t offset, uint64_t size)
 {
 	return transfer(g, APIR_FN_BUFFER_GET_TENSOR, buffer, t, offset, size);
 }
@@ -218,8 +213,7 @@ size_t graph_put(struct guest *g, const struct wire_graph *w)
 {
 	struct cursor c = cursor_over(g->data.ptr, g->data.size);
 
-	must(cursor_write_u32(&c, w->n_nodes) &&
-		cursor_write(&c, w->nodes, w->n_nodes * sizeof w->nodes[0]) &&
+	must(cursor_write_u32(&c, w->n_nodes) && cursor_write(&c, w->nodes, w->n_nodes * sizeof w->nodes[0]) &&
 		cursor_write_u32(&c, w->n_tensors) &&
 		cursor_write(&c, w->tensors, w->n_tensors * sizeof w->tensors[0]));
 	return c.pos;

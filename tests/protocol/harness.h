@@ -12,11 +12,11 @@
 
 /* What a FORWARD answers when the backend refused, or could not do it. */
 #define REFUSED (APIR_FORWARD_BASE + APIR_FN_REFUSED)
-#define FAILED	(APIR_FORWARD_BASE + APIR_FN_FAILED)
+#define FAILED  (APIR_FORWARD_BASE + APIR_FN_FAILED)
 #define INVALID (APIR_FORWARD_BASE + APIR_FN_INVALID)
 /* No answer at all: the command was dropped, or the context is lost. */
 #define DROPPED (-1)
-#define LOST	(-2)
+#define LOST    (-2)
 
 struct guest_blob {
 	uint32_t res;
@@ -66,10 +66,8 @@ int64_t load_library(struct guest *g);
 uint64_t buffer_alloc(struct guest *g, uint64_t size);
 int64_t buffer_free(struct guest *g, uint64_t buffer);
 /* With the bytes in the data blob. */
-int64_t tensor_set(
-	struct guest *g, uint64_t buffer, const struct apir_tensor *t, uint64_t offset, uint64_t size);
-int64_t tensor_get(
-	struct guest *g, uint64_t buffer, const struct apir_tensor *t, uint64_t offset, uint64_t size);
+int64_t tensor_set(struct guest *g, uint64_t buffer, const struct apir_tensor *t, uint64_t offset, uint64_t size);
+int64_t tensor_get(struct guest *g, uint64_t buffer, const struct apir_tensor *t, uint64_t offset, uint64_t size);
 
 /* A contiguous f32 tensor at `data` of the buffer. */
 struct apir_tensor tensor_f32(uint64_t id, uint64_t buffer, uint64_t data, uint32_t ne0, uint32_t ne1);

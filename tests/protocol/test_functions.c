@@ -155,7 +155,7 @@ static void function_8_tells_five_properties(void **state)
 	for (int i = 0; i < 5; i++)
 		assert_true(cursor_read_bool(&g.answer, &p[i]));
 	assert_false(p[0] || p[1] || p[3]); /* the CPU: nothing asynchronous, no host buffer, no events */
-	assert_true(p[2]);		    /* but buffers on given memory */
+	assert_true(p[2]);                  /* but buffers on given memory */
 }
 
 static void function_9_makes_a_buffer_on_a_blob(void **state)
@@ -260,8 +260,7 @@ static void function_16_tells_a_base_that_is_no_address(void **state)
 	assert_true(base[0] == again);
 	assert_true(base[0] != 0 && base[0] % 4096 == 0);
 	assert_true(base[1] >= base[0] + GUEST_BUFFER); /* the buffers don't overlap in the guest's eyes */
-	assert_true(base[0] <
-		    UINT64_C(1) << 45); /* below what Linux gives processes: nothing is told of the host */
+	assert_true(base[0] < UINT64_C(1) << 45); /* below what Linux gives processes: nothing is told of the host */
 	assert_int_equal(buffer_free(&g, other), 0);
 }
 
@@ -417,7 +416,7 @@ static void a_view_computes_on_its_sources_memory(void **state)
 
 	(void)state;
 	assert_true(guest_computes(&g)); /* a = i, b = 100 i */
-	w.tensors[1] = w.tensors[0];	 /* b: the last half of a, twice broadcast */
+	w.tensors[1] = w.tensors[0];     /* b: the last half of a, twice broadcast */
 	w.tensors[1].id = 2;
 	w.tensors[1].op = (uint32_t)ggml_op("VIEW");
 	w.tensors[1].ne[0] = 4;

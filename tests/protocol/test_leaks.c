@@ -73,8 +73,7 @@ static void memory_does_not_grow(void **state)
 	rounds_run(ROUNDS);
 	after[0] = process_status(worker, "VmRSS");
 	after[1] = process_status(getpid(), "VmRSS");
-	printf("worker %ld -> %ld KiB, this process %ld -> %ld KiB\n", before[0], after[0], before[1],
-		after[1]);
+	printf("worker %ld -> %ld KiB, this process %ld -> %ld KiB\n", before[0], after[0], before[1], after[1]);
 	assert_int_equal(host_worker(h), worker);
 	if (SANITIZED)
 		return;

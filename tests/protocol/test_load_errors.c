@@ -71,8 +71,8 @@ static void fails(enum host_config config, const char *const keys[6], int64_t co
 	int64_t got = load_with(config, keys, &heard);
 
 	if (got != code || !strstr(heard, message))
-		fail_msg("code %lld, wanted %lld; wanted the line '%s', heard: %s", (long long)got,
-			(long long)code, message, heard);
+		fail_msg("code %lld, wanted %lld; wanted the line '%s', heard: %s", (long long)got, (long long)code,
+			message, heard);
 	free(heard);
 }
 
@@ -92,8 +92,7 @@ static void without_a_backend_library_the_code_is_3(void **state)
 static void a_backend_library_that_cannot_be_opened_is_code_4(void **state)
 {
 	(void)state;
-	fails(HOST_BARE, KEYS("apir.load_library.path", "/nowhere/lib.so"), APIR_LOAD_CANNOT_OPEN,
-		"/nowhere/lib.so");
+	fails(HOST_BARE, KEYS("apir.load_library.path", "/nowhere/lib.so"), APIR_LOAD_CANNOT_OPEN, "/nowhere/lib.so");
 	fails(HOST_BARE, KEYS("apir.load_library.path", text_file), APIR_LOAD_CANNOT_OPEN, text_file);
 }
 
@@ -119,8 +118,7 @@ static void without_a_ggml_library_the_code_is_6_plus_3(void **state)
 static void a_registration_function_that_is_set_but_empty_is_6_plus_3(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND, KEYS("ggml.library.path", cpu, "ggml.library.reg", ""),
-		INITIALISE(APIR_LOAD_ENV_MISSING),
+	fails(HOST_BACKEND, KEYS("ggml.library.path", cpu, "ggml.library.reg", ""), INITIALISE(APIR_LOAD_ENV_MISSING),
 		"cannot register the GGML library: env var 'APIR_LLAMA_CPP_GGML_LIBRARY_REG' not defined");
 }
 
@@ -129,8 +127,7 @@ static void files_that_are_no_library_are_6_plus_4(void **state)
 	static const char line[] = "cannot open the GGML library (APIR_LLAMA_CPP_GGML_LIBRARY_PATH): ";
 
 	(void)state;
-	fails(HOST_BACKEND, KEYS("ggml.library.path", "/nowhere/libggml.so"),
-		INITIALISE(APIR_LOAD_CANNOT_OPEN), line);
+	fails(HOST_BACKEND, KEYS("ggml.library.path", "/nowhere/libggml.so"), INITIALISE(APIR_LOAD_CANNOT_OPEN), line);
 	fails(HOST_BACKEND, KEYS("ggml.library.path", dir), INITIALISE(APIR_LOAD_CANNOT_OPEN), line);
 	fails(HOST_BACKEND, KEYS("ggml.library.path", text_file), INITIALISE(APIR_LOAD_CANNOT_OPEN), line);
 }
@@ -138,8 +135,7 @@ static void files_that_are_no_library_are_6_plus_4(void **state)
 static void libraries_without_the_functions_are_6_plus_5(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE")),
-		INITIALISE(APIR_LOAD_SYMBOL_MISSING),
+	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE")), INITIALISE(APIR_LOAD_SYMBOL_MISSING),
 		"cannot find the GGML backend registration symbol 'ggml_backend_init' (from "
 		"APIR_LLAMA_CPP_GGML_LIBRARY_REG) in '");
 	fails(HOST_BACKEND, KEYS("ggml.library.path", "libm.so.6"), INITIALISE(APIR_LOAD_SYMBOL_MISSING),
@@ -157,8 +153,7 @@ static void a_library_that_is_no_ggml_is_6_plus_6_plus_4(void **state)
 	(void)state;
 	fails(HOST_BACKEND, KEYS("ggml.library.path", "libm.so.6", "ggml.library.reg", "cos"),
 		INITIALISE(APIR_LOAD_INIT + APIR_INIT_BAD_ABI), "is no GGML library that we can use");
-	fails(HOST_BACKEND,
-		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_future"),
+	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_future"),
 		INITIALISE(APIR_LOAD_INIT + APIR_INIT_BAD_ABI),
 		"has plugin API 99 (ggml 0.25.1); supported: plugin API 2");
 }
@@ -166,8 +161,7 @@ static void a_library_that_is_no_ggml_is_6_plus_6_plus_4(void **state)
 static void a_registration_that_returns_nothing_is_6_plus_6_plus_1(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND,
-		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_null"),
+	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_null"),
 		INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_REG),
 		"fake_null() returned no backend: is the library's hardware");
 }
@@ -175,16 +169,14 @@ static void a_registration_that_returns_nothing_is_6_plus_6_plus_1(void **state)
 static void a_library_without_a_device_is_6_plus_6_plus_2(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND,
-		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_device"),
+	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_device"),
 		INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE), "(fake) offers no device");
 }
 
 static void a_device_that_does_not_start_is_6_plus_6_plus_3(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND,
-		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_backend"),
+	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_backend"),
 		INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND), "device broken could not be initialised");
 	fails(HOST_BACKEND,
 		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_no_backend",
@@ -196,22 +188,19 @@ static void a_device_that_does_not_start_is_6_plus_6_plus_3(void **state)
 static void a_library_that_kills_its_process_loses_the_context(void **state)
 {
 	(void)state;
-	fails(HOST_BACKEND,
-		KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_crash"), LOST,
+	fails(HOST_BACKEND, KEYS("ggml.library.path", test_path("TEST_FAKE"), "ggml.library.reg", "fake_crash"), LOST,
 		"its worker ended: the context is lost, others go on");
 }
 
 static void bad_thread_counts_are_refused(void **state)
 {
-	static const char *const bad[] = { "", "0", "-1", "x", "4x", "513", "99999999999999999999", "4,",
-		"4,5" };
+	static const char *const bad[] = { "", "0", "-1", "x", "4x", "513", "99999999999999999999", "4,", "4,5" };
 	char line[64];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		snprintf(line, sizeof line, "ggml.threads: '%s' is no number from 1 to 512", bad[i]);
-		fails(HOST_GGML, KEYS("ggml.threads", bad[i]),
-			INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND), line);
+		fails(HOST_GGML, KEYS("ggml.threads", bad[i]), INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND), line);
 	}
 }
 
@@ -223,8 +212,7 @@ static void devices_that_are_not_there_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		snprintf(line, sizeof line, "ggml.devices: '%s' is no list of numbers from 0 to 0", bad[i]);
-		fails(HOST_GGML, KEYS("ggml.devices", bad[i]),
-			INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE), line);
+		fails(HOST_GGML, KEYS("ggml.devices", bad[i]), INITIALISE(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE), line);
 	}
 }
 
@@ -310,8 +298,7 @@ static void the_backends_log_goes_to_its_file(void **state)
 	free(logged);
 	setenv("APIR_LLAMA_CPP_LOG_TO_FILE", "/nowhere/at/all", 1);
 	assert_int_equal(load_with(HOST_GGML, KEYS(NULL), &heard), APIR_LOAD_OK);
-	assert_non_null(
-		strstr(heard, "cannot open the log file '/nowhere/at/all' (APIR_LLAMA_CPP_LOG_TO_FILE)"));
+	assert_non_null(strstr(heard, "cannot open the log file '/nowhere/at/all' (APIR_LLAMA_CPP_LOG_TO_FILE)"));
 	free(heard);
 	unsetenv("APIR_LLAMA_CPP_LOG_TO_FILE");
 }

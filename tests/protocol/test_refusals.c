@@ -39,10 +39,10 @@ static int close_all(void **state)
 }
 
 /* The promise of every refusal. */
-#define assert_unharmed()                                                                                    \
-	do {                                                                                                 \
-		assert_true(guest_computes(&g));                                                             \
-		assert_int_equal(host_worker(h), worker);                                                    \
+#define assert_unharmed()                                                                                              \
+	do {                                                                                                           \
+		assert_true(guest_computes(&g));                                                                       \
+		assert_int_equal(host_worker(h), worker);                                                              \
 	} while (0)
 
 #define assert_refused(code) assert_int_equal(code, REFUSED)
@@ -51,9 +51,7 @@ static int close_all(void **state)
 static void args_right(uint32_t fn)
 {
 	struct apir_tensor t = tensor_f32(1, g.buffer, 0, 8, 1);
-	struct abi_tensor raw = {
-		.type = 0, .ne = { 8, 1, 1, 1 }, .nb = { 4, 32, 32, 32 }, .op = ggml_op("ADD")
-	};
+	struct abi_tensor raw = { .type = 0, .ne = { 8, 1, 1, 1 }, .nb = { 4, 32, 32, 32 }, .op = ggml_op("ADD") };
 	struct abi_tensor src = raw;
 	struct wire_graph w = graph_add(&g);
 
@@ -131,8 +129,7 @@ static void arguments_cut_anywhere_are_refused(void **state)
 				assert_true(cursor_read_bool(&g.answer, &yes));
 				assert_false(yes);
 			} else if (code != REFUSED) {
-				fail_msg("function %u with %zu of %zu bytes: %lld", fn, n, full,
-					(long long)code);
+				fail_msg("function %u with %zu of %zu bytes: %lld", fn, n, full, (long long)code);
 			}
 		}
 		assert_unharmed();
@@ -284,10 +281,9 @@ static void wrong_use_counts_do_no_harm(void **state)
 
 static void writes_cut_or_outside_of_their_buffer_are_refused(void **state)
 {
-	static const uint64_t wrong[][2] = { { 0, 0 }, { GUEST_BUFFER, 1 }, { GUEST_BUFFER - 7, 8 },
-		{ UINT64_MAX, 1 }, { UINT64_MAX - 7, 8 }, { 0, UINT64_MAX }, { 0, UINT64_MAX - 7 },
-		{ 8, UINT64_MAX - 8 }, { 0, APIR_CMD_MAX + 1 }, { 0, UINT64_C(1) << 32 },
-		{ UINT64_C(1) << 63, UINT64_C(1) << 63 } };
+	static const uint64_t wrong[][2] = { { 0, 0 }, { GUEST_BUFFER, 1 }, { GUEST_BUFFER - 7, 8 }, { UINT64_MAX, 1 },
+		{ UINT64_MAX - 7, 8 }, { 0, UINT64_MAX }, { 0, UINT64_MAX - 7 }, { 8, UINT64_MAX - 8 },
+		{ 0, APIR_CMD_MAX + 1 }, { 0, UINT64_C(1) << 32 }, { UINT64_C(1) << 63, UINT64_C(1) << 63 } };
 	struct apir_write right = { g.buffer, 0, 8 }, bad;
 	size_t full;
 
@@ -330,8 +326,7 @@ static void writes_cut_or_outside_of_their_buffer_are_refused(void **state)
 static bool takes_buffer(uint32_t fn)
 {
 	return fn == APIR_FN_BUFFER_BASE || fn == APIR_FN_BUFFER_FREE || fn == APIR_FN_BUFFER_SET_TENSOR ||
-	       fn == APIR_FN_BUFFER_GET_TENSOR || fn == APIR_FN_BUFFER_CPY_TENSOR ||
-	       fn == APIR_FN_BUFFER_CLEAR;
+	       fn == APIR_FN_BUFFER_GET_TENSOR || fn == APIR_FN_BUFFER_CPY_TENSOR || fn == APIR_FN_BUFFER_CLEAR;
 }
 
 static bool takes_buft(uint32_t fn)
@@ -590,8 +585,7 @@ static void cve_2026_34159_a_tensor_without_a_buffer_has_no_data(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof data / sizeof data[0]; i++) {
-		struct apir_tensor t = tensor_f32(1, 0, data[i], 8, 1),
-				   right = tensor_f32(2, g.buffer, 0, 8, 1);
+		struct apir_tensor t = tensor_f32(1, 0, data[i], 8, 1), right = tensor_f32(2, g.buffer, 0, 8, 1);
 
 		assert_refused(tensor_set(&g, g.buffer, &t, 0, 32));
 		assert_refused(tensor_get(&g, g.buffer, &t, 0, 32));
@@ -622,9 +616,7 @@ static void types_that_ggml_has_not_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
 		struct apir_tensor t = tensor_f32(1, g.buffer, 0, 8, 1);
-		struct abi_tensor raw = {
-			.type = (int32_t)types[i], .ne = { 8, 1, 1, 1 }, .nb = { 4, 32, 32, 32 }
-		};
+		struct abi_tensor raw = { .type = (int32_t)types[i], .ne = { 8, 1, 1, 1 }, .nb = { 4, 32, 32, 32 } };
 
 		t.type = types[i];
 		assert_refused(tensor_set(&g, g.buffer, &t, 0, 4));
@@ -739,8 +731,8 @@ static void a_graph_cut_anywhere_is_refused(void **state)
 
 static void graphs_that_announce_too_much_are_refused(void **state)
 {
-	static const uint32_t counts[] = { 0, 2, 1000, 1u << 20, (1u << 20) + 1, 1u << 29, 0x7fffffff,
-		0x80000000, 0xffffffff };
+	static const uint32_t counts[] = { 0, 2, 1000, 1u << 20, (1u << 20) + 1, 1u << 29, 0x7fffffff, 0x80000000,
+		0xffffffff };
 	struct wire_graph w = graph_add(&g);
 	size_t full;
 	int32_t status;
@@ -874,8 +866,7 @@ static struct {
 static void *scribble(void *unused)
 {
 	volatile uint8_t *node = g.data.ptr + 4 + 8 + 4 + 2 * sizeof(struct apir_tensor);
-	volatile uint32_t *op =
-		(volatile uint32_t *)(volatile void *)(node + offsetof(struct apir_tensor, op));
+	volatile uint32_t *op = (volatile uint32_t *)(volatile void *)(node + offsetof(struct apir_tensor, op));
 	volatile uint32_t *n_nodes = (volatile uint32_t *)(volatile void *)g.data.ptr;
 	volatile uint32_t *place =
 		(volatile uint32_t *)(volatile void *)(node + offsetof(struct apir_tensor, data) + 4);
@@ -923,13 +914,13 @@ static void a_guest_does_not_fill_the_log(void **state)
 		uint32_t right = g.reply.res;
 
 		args_start(&g);
-		command(&g, 77, 0);	     /* unknown types */
+		command(&g, 77, 0);          /* unknown types */
 		g.reply.res = 0x1000000 + i; /* unknown blobs */
 		forward(&g, 0);
 		g.reply.res = right;
-		apir_submit(h->apir, 1, 0, "", 1);			      /* no header */
-		buffer_free(&g, i);					      /* refusals */
-		buffer_alloc(&g, UINT64_C(1) << 60);			      /* what ggml says of it */
+		apir_submit(h->apir, 1, 0, "", 1);                            /* no header */
+		buffer_free(&g, i);                                           /* refusals */
+		buffer_alloc(&g, UINT64_C(1) << 60);                          /* what ggml says of it */
 		apir_blob_create(h->apir, 0xf0000000 + i, UINT64_C(1) << 60); /* over the quota */
 	}
 	heard = capture_end(&c);

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CHECK(what)                                                                                          \
-	do {                                                                                                 \
-		if (!(what)) {                                                                               \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what);                   \
-			_exit(1);                                                                            \
-		}                                                                                            \
+#define CHECK(what)                                                                                                    \
+	do {                                                                                                           \
+		if (!(what)) {                                                                                         \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what);                             \
+			_exit(1);                                                                                      \
+		}                                                                                                      \
 	} while (0)
 
 /* Runs fn(arg) in a child; its exit status: 0 when fn returned. 128 + n: signal n ended it. */

@@ -9,7 +9,7 @@
 
 #include "apir/apir.h"
 
-#define HOST_MAX_HEARD	 65536
+#define HOST_MAX_HEARD   65536
 #define HOST_PATIENCE_MS 20000
 
 struct host {

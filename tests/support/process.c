@@ -62,8 +62,7 @@ long process_cpu_ms(pid_t pid)
 		text[0] = '\0';
 	fclose(f);
 	after = strrchr(text, ')'); /* the command's name may hold anything */
-	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-			      &system) != 2)
+	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
 		return -1;
 	return (long)((user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
 }

@@ -24,9 +24,8 @@ static void server_exec(const struct server *s, const char *env, int errors)
 		putenv(variable);
 	}
 	dup2(errors, STDERR_FILENO);
-	execl(test_path("TEST_CLI"), "ggml-virtgpu", "serve", "--socket", s->socket, "--ggml", cpu,
-		"--worker", test_path("TEST_WORKER"), "--backend", test_path("TEST_BACKEND"), "-o",
-		"ggml.threads=1", (char *)NULL);
+	execl(test_path("TEST_CLI"), "ggml-virtgpu", "serve", "--socket", s->socket, "--ggml", cpu, "--worker",
+		test_path("TEST_WORKER"), "--backend", test_path("TEST_BACKEND"), "-o", "ggml.threads=1", (char *)NULL);
 	_exit(127);
 }
 

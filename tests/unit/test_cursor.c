@@ -78,9 +78,9 @@ static void string_refused(uint64_t size, const char *bytes, size_t n)
 static void strings_refuse_bad_sizes_and_missing_ends(void **state)
 {
 	(void)state;
-	string_refused(0, "abcd", 4);	      /* not even a NUL */
-	string_refused(4, "abcd", 4);	      /* no NUL */
-	string_refused(5, "abcd\0", 5);	      /* the padding is missing */
+	string_refused(0, "abcd", 4);         /* not even a NUL */
+	string_refused(4, "abcd", 4);         /* no NUL */
+	string_refused(5, "abcd\0", 5);       /* the padding is missing */
 	string_refused(9, "abcd\0\0\0", 8);   /* longer than the message */
 	string_refused(UINT64_MAX, "abc", 4); /* wraps when it is rounded up */
 	string_refused(UINT64_MAX - 3, "abc", 4);

@@ -49,8 +49,8 @@ static void an_unwritable_path_is_reported_and_survived(void **state)
 
 	(void)state;
 	assert_int_equal(child_run_heard(log_all, (void *)(uintptr_t) "/nowhere/at/all/log", &text), 0);
-	assert_non_null(strstr(
-		text, "cannot open the log file '/nowhere/at/all/log' (" ENV "): No such file or directory"));
+	assert_non_null(
+		strstr(text, "cannot open the log file '/nowhere/at/all/log' (" ENV "): No such file or directory"));
 	assert_non_null(strstr(text, "ggml-virtgpu test 7: warning: one warning\n"));
 	assert_non_null(strstr(text, "ggml-virtgpu test 7: error: one error\n"));
 	assert_null(strstr(text, "one debugging line"));
@@ -63,8 +63,7 @@ static void without_the_variable_warnings_and_errors_go_to_stderr(void **state)
 
 	(void)state;
 	assert_int_equal(child_run_heard(log_all, NULL, &text), 0);
-	assert_string_equal(
-		text, "ggml-virtgpu test 7: warning: one warning\nggml-virtgpu test 7: error: one error\n");
+	assert_string_equal(text, "ggml-virtgpu test 7: warning: one warning\nggml-virtgpu test 7: error: one error\n");
 	free(text);
 }
 

@@ -40,14 +40,14 @@ static void what_makes_a_difference_makes_another_signature(void **state)
 
 	(void)state;
 	base = sign(&op);
-#define DIFFERS(change, undo)                                                                                \
-	do {                                                                                                 \
-		change;                                                                                      \
-		s = sign(&op);                                                                               \
-		assert_false(same(&s, &base));                                                               \
-		undo;                                                                                        \
-		s = sign(&op);                                                                               \
-		assert_true(same(&s, &base));                                                                \
+#define DIFFERS(change, undo)                                                                                          \
+	do {                                                                                                           \
+		change;                                                                                                \
+		s = sign(&op);                                                                                         \
+		assert_false(same(&s, &base));                                                                         \
+		undo;                                                                                                  \
+		s = sign(&op);                                                                                         \
+		assert_true(same(&s, &base));                                                                          \
 	} while (0)
 	DIFFERS(op.op = 3, op.op = 2);
 	DIFFERS(op.type = 1, op.type = 0);
