@@ -101,7 +101,7 @@ static void context_end(struct backend_context *ctx)
 		context_free_buffer(ctx, b);
 	handle_table_fini(&ctx->handles);
 	library_close(&ctx->lib);
-	if (ctx->buft_handle)
+	if (c->graphs || c->refused)
 		backend_log(ABI_LOG_INFO,
 			"context %" PRIu32 ": %" PRIu64 " commands, %" PRIu64 " graphs computed (%" PRIu64
 			" reused), %" PRIu64 " nodes, %" PRIu64 " bytes set, %" PRIu64 " bytes read, %" PRIu64

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "guest/say.h"
+#include "guest/transfer.h"
 
 static _Atomic uint64_t epoch = 1;
 
@@ -51,30 +52,6 @@ static void loss_note(void)
 	session_note_loss(&plugin.session);
 }
 
-/* One piece of at most the data blob's size, on its way there or back. */
-static bool piece_move(enum apir_fn fn, const struct apir_tensor *w, const struct buffer *b, void *to, const void *from,
-	size_t offset, size_t n)
-{
-	struct session *s = &plugin.session;
-	struct call c;
-	bool ok;
-
-	call_begin(&c, s, fn, fn == APIR_FN_BUFFER_SET_TENSOR ? "set_tensor" : "get_tensor");
-	if (from && session_alive(s))
-		memcpy(s->data.ptr, from, n);
-	call_u64(&c, b->handle);
-	call_bytes(&c, w, sizeof *w);
-	call_u32(&c, s->data.res_id);
-	call_u64(&c, offset);
-	call_u64(&c, n);
-	/* After a loss nothing that is read can be trusted: a posted computation may have failed just now. */
-	ok = call_run(&c) == 0 && !(to && session_lost(s));
-	if (to && ok)
-		memcpy(to, s->data.ptr, n);
-	call_end(&c);
-	return ok;
-}
-
 /* What ggml leaves free between a tensor's end and the next one's start, if this write reaches that end. */
 static uint64_t gap_behind(const struct abi_tensor *t, size_t offset, size_t size)
 {
@@ -91,6 +68,8 @@ static bool write_collect(
 	uint64_t start = (uint64_t)((char *)t->data - b->base) + offset;
 	bool taken;
 
+	if (size == 0)
+		return true;
 	if (size > PENDING_SMALL || !range_ok(start, size, b->size))
 		return false;
 	session_lock(s);
@@ -105,43 +84,27 @@ static bool write_collect(
 
 static void buffer_set(struct abi_buffer *b, struct abi_tensor *t, const void *data, size_t offset, size_t size)
 {
-	size_t most = plugin.session.data.size;
+	const struct buffer *own = buffer_context(b);
 	struct apir_tensor w;
 
 	if (!tensor_encode(t, &w)) {
 		loss_note();
 		return;
 	}
-	if (write_collect(buffer_context(b), t, data, offset, size))
-		return;
-	for (size_t done = 0; done < size;) {
-		size_t n = size - done < most ? size - done : most;
-
-		if (!piece_move(APIR_FN_BUFFER_SET_TENSOR, &w, buffer_context(b), NULL, (const char *)data + done,
-			    offset + done, n)) {
-			loss_note();
-			return;
-		}
-		done += n;
-	}
+	if (!write_collect(own, t, data, offset, size) &&
+		!transfer_set(&plugin.session, own->handle, &w, data, offset, size))
+		loss_note();
 }
 
 static void buffer_get(struct abi_buffer *b, const struct abi_tensor *t, void *data, size_t offset, size_t size)
 {
-	size_t most = plugin.session.data.size, done = 0;
 	struct apir_tensor w;
-	bool ok = tensor_encode(t, &w);
+	size_t got = 0;
 
-	while (ok && done < size) {
-		size_t n = size - done < most ? size - done : most;
-
-		ok = piece_move(
-			APIR_FN_BUFFER_GET_TENSOR, &w, buffer_context(b), (char *)data + done, NULL, offset + done, n);
-		if (ok)
-			done += n;
-	}
-	if (!ok) {
-		memset((char *)data + done, 0, size - done);
+	if (tensor_encode(t, &w))
+		got = transfer_get(&plugin.session, buffer_context(b)->handle, &w, data, offset, size);
+	if (got < size) {
+		memset((char *)data + got, 0, size - got);
 		loss_note();
 	}
 }

@@ -56,7 +56,7 @@ static void complain(struct session *s, const char *name, int64_t code)
 		return;
 	if (code < 0)
 		say_error("%s: %s: the host is gone (its worker or device process ended): see the host's log, then "
-		          "start this "
+			  "start this "
 			  "program again",
 			s->transport->where, name);
 	else
@@ -117,21 +117,28 @@ struct slot *call_slot(struct call *c, bool data)
 	return slot;
 }
 
-void call_post(struct call *c, struct slot *slot, bool has_status)
+bool call_post(struct call *c, struct slot *slot, unsigned flags)
 {
 	struct session *s = c->session;
 	bool was_alive = session_alive(s);
 
 	/* The answer goes to the slot's own blob. */
 	memcpy(s->command + 2 * sizeof(int32_t), &slot->reply.res_id, sizeof slot->reply.res_id);
-	if (!c->broken && command_send(s, &slot->reply, s->command, c->args.pos, has_status ? 0 : SUBMIT_MORE) == 0) {
+	if (!c->broken &&
+		command_send(s, &slot->reply, s->command, c->args.pos, flags & POST_MORE ? SUBMIT_MORE : 0) == 0) {
 		slot->posted = c->name;
-		slot->has_status = has_status;
-		return;
+		slot->has_status = flags & POST_STATUS;
+		return true;
 	}
 	if (was_alive)
 		complain(s, c->name, -EPIPE);
 	session_note_loss(s);
+	return false;
+}
+
+void call_settle_slot(struct call *c, struct slot *slot)
+{
+	slot_settle(c->session, slot);
 }
 
 static int run(struct call *c, bool long_wait, bool quiet)

@@ -28,9 +28,13 @@ void call_bytes(struct call *c, const void *p, size_t n);
 /* A slot that is free, waiting for one if need be; data: with PENDING_RUN bytes of its own. NULL: none is to be had.
  * What failed in it before is reported and noted as a loss. */
 struct slot *call_slot(struct call *c, bool data);
-/* Sends without waiting; the answer goes to the slot. has_status: it is a ggml status, of a computation that should
- * start now; without it, another command is about to follow. */
-void call_post(struct call *c, struct slot *slot, bool has_status);
+/* What call_post() is told: another command follows at once; it answers with a ggml status, and may take long. */
+#define POST_MORE   1u
+#define POST_STATUS 2u
+/* Sends without waiting; the answer goes to the slot. False: it couldn't be sent, which is noted as a loss. */
+bool call_post(struct call *c, struct slot *slot, unsigned flags);
+/* Waits for what was posted in the slot, if anything. */
+void call_settle_slot(struct call *c, struct slot *slot);
 /* Waits for everything that was posted. */
 void call_settle(struct call *c);
 /* Sends and waits; _long: for longer than a moment. 0; -EPIPE: the host is gone; -EREMOTEIO: it refused or failed, which was reported. */

@@ -298,9 +298,7 @@ static bool graph_post(struct call *c)
 {
 	struct slot *slot = call_slot(c, false);
 
-	if (slot)
-		call_post(c, slot, true);
-	return slot != NULL;
+	return slot && call_post(c, slot, POST_STATUS);
 }
 
 int32_t graph_compute(struct abi_graph *graph)

@@ -72,7 +72,7 @@ static size_t run_post(struct session *s, size_t first)
 	call_u32(&c, slot->data.res_id);
 	call_u64(&c, 0);
 	call_u64(&c, t.ne[0]);
-	call_post(&c, slot, false);
+	call_post(&c, slot, POST_MORE);
 	return i;
 }
 
@@ -103,7 +103,7 @@ static size_t writes_post(struct session *s, size_t first)
 		call_bytes(&c, p->bytes + w->at, w->size);
 		call_bytes(&c, zeros, -w->size & 7);
 	}
-	call_post(&c, slot, false);
+	call_post(&c, slot, POST_MORE);
 	return i;
 }
 

@@ -168,7 +168,7 @@ int session_open(struct session *s, char *err, size_t err_size)
 		return e;
 	e = s->transport->ops->blob_create(s->transport, APIR_REPLY_BLOB_SIZE, &s->reply);
 	if (!e)
-		e = s->transport->ops->blob_create(s->transport, APIR_DATA_BLOB_SIZE, &s->data);
+		e = s->transport->ops->blob_create(s->transport, BULK_PIECE, &s->bulk[0].shm);
 	if (e < 0)
 		snprintf(err, err_size,
 			"%s: the host gives no shared memory (%s): enlarge the device's host-visible window",
@@ -195,8 +195,10 @@ void session_close(struct session *s)
 	if (!s->transport)
 		return;
 	if (session_alive(s)) {
-		if (s->data.ptr)
-			s->transport->ops->blob_destroy(s->transport, &s->data);
+		for (size_t i = 0; i < BULK_BLOBS; i++) {
+			if (s->bulk[i].shm.ptr)
+				s->transport->ops->blob_destroy(s->transport, &s->bulk[i].shm);
+		}
 		for (size_t i = 0; i < SESSION_SLOTS; i++)
 			slot_free(s, &s->slots[i]);
 		if (s->reply.ptr)

@@ -26,10 +26,20 @@ struct slot {
 	bool has_status;    /* it answers with a ggml status */
 };
 
+/* What tensors' bytes travel through, in pieces: transfer.c. */
+#define BULK_BLOBS 2
+#define BULK_PIECE ((size_t)4 << 20)
+
+struct bulk {
+	struct shm shm;
+	struct slot *slot; /* of the piece on its way; NULL: none */
+};
+
 struct session {
 	pthread_mutex_t lock;
 	struct transport *transport;
-	struct shm reply, data;
+	struct shm reply;
+	struct bulk bulk[BULK_BLOBS];
 	struct slot slots[SESSION_SLOTS];
 	struct pending pending;
 	_Atomic uint32_t *beat; /* the host's heartbeat word; NULL: it has none */
