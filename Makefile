@@ -2,19 +2,21 @@
 # The project's entrances. meson does the building; this makes a fresh Debian machine ready for it.
 BUILD ?= build
 
-.PHONY: demo check build clean
+.PHONY: demo check build setup setup-test
 
-demo: build
+demo: setup build
 	@demo/run $(BUILD)
 
-check: build
+check: setup-test build
 	@tests/run $(BUILD)
 
-build:
+setup:
 	@lab/host-setup
+
+setup-test:
+	@lab/host-setup test
+
+build:
 	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD) --werror >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@echo "== building"
 	@ninja -C $(BUILD) --quiet
-
-clean:
-	rm -rf $(BUILD)/meson-* && ninja -C $(BUILD) clean
