@@ -98,12 +98,16 @@ now() {
     echo $((${EPOCHREALTIME/[.,]/} / 1000))
 }
 
+# is_gone PID: no such process, or a zombie
 is_gone() {
-    ! kill -0 "$1" 2>/dev/null
+    local stat
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+    [[ ${stat##*) } = Z* ]]
 }
 
-# ended PID: waits for our child; its status goes to `status`
+# ended PID [SECONDS]: waits for our child; its status goes to `status`
 ended() {
+    within "${2:-20}" is_gone "$1" || fail "process $1 doesn't end"
     status=0
     wait "$1" || status=$?
 }

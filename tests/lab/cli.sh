@@ -59,7 +59,7 @@ run_gives_a_device() {
 run_passes_signals() {
     local signal out=$WORK/signal.out
     for signal in TERM INT HUP; do
-        case_start "$out" "$CLI" run -- bash -c "trap 'echo got $signal; exit 42' $signal; echo ready; while :; do sleep 0.1; done"
+        case_start "$out" env --default-signal="$signal" "$CLI" run -- bash -c "trap 'echo got $signal; exit 42' $signal; echo ready; while :; do sleep 0.1; done"
         within 20 has "$out" ready || fail "the command didn't start"
         kill -$signal "$started"
         ended "$started"
@@ -81,7 +81,7 @@ run_ends_a_device_in_use() {
 serve_ends_on_sigterm() {
     local program
     serve_start term --socket "$WORK/term.a" --socket "$WORK/term.b" --vhost-user "$WORK/term.c" -o ggml.threads=1
-    [ -S "$WORK/term.a" ] && [ -S "$WORK/term.b" ] && [ -S "$WORK/term.c" ] || fail "not three sockets"
+    [ "$(find "$WORK" -name 'term.[abc]' -type s | wc -l)" = 3 ] || fail "not three sockets"
     [ "$(stat -c %a "$WORK/term.a")" = 700 ] || fail "others may connect: $(stat -c %a "$WORK/term.a")"
     GGML_VIRTGPU_SOCKET=$WORK/term.b GGML_BACKEND_PATH=$BUILD/guest/libggml-virtgpu.so \
         case_start "$WORK/term.out" tests/complete "$MODEL" VirtGPU0 3000
@@ -90,7 +90,7 @@ serve_ends_on_sigterm() {
     kill -TERM "$serve"
     ended "$serve"
     [ "$status" = 0 ] || fail "serve ended with $status"
-    [ ! -e "$WORK/term.a" ] && [ ! -e "$WORK/term.b" ] && [ ! -e "$WORK/term.c" ] || fail "sockets are left"
+    [ "$(find "$WORK" -name 'term.[abc]' | wc -l)" = 0 ] || fail "sockets are left"
     ended "$program"
     [ "$status" != 0 ] || fail "the program went on without its host"
     [ "$status" -lt 128 ] || fail "the program died of a signal: $status"

@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What dies over the socket, and who survives it.
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+cd "$(dirname "$(realpath "$0")")/../.." || exit
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
+. tests/support.sh faults "${1:-build}"
+
+text=$(native_text 48)
+
+# ends_after WHO FILE SIGNAL: while a program generates, the process that WHO names in the server's log is killed; the
+# program ends with an error status, and the server serves the next one.
+ends_after() {
+    local who=$1 victim start took log=$WORK/$1.log
+    serve_start "$1" --socket "$WORK/$1.sock" -o ggml.threads=1
+    export GGML_VIRTGPU_SOCKET=$WORK/$1.sock GGML_BACKEND_PATH=$BUILD/guest/libggml-virtgpu.so
+    tests/complete "$MODEL" VirtGPU0 3900 >"$WORK/$1.txt" 2>"$WORK/$1.err" </dev/null &
+    local program=$!
+    case_pids+=("$program")
+    within 30 test -s "$WORK/$1.txt" || fail "no text came"
+    victim=$("$who" "$log")
+    [ -n "$victim" ] || fail "the log doesn't name the process"
+    start=$(now)
+    kill -KILL "$victim"
+    within 20 is_gone "$program" || fail "the program hangs"
+    took=$(($(now) - start))
+    ended "$program"
+    note "ended with status $status after $took ms"
+    [ "$status" != 0 ] || fail "the program doesn't tell of the loss"
+    [ "$status" -lt 128 ] || fail "the program was ended by a signal ($status)"
+    [ $took -le 5000 ] || fail "it took $took ms"
+    must_have "$WORK/$1.err" "the host is gone"
+    is_gone "$serve" && fail "serve is gone too"
+    tests/complete "$MODEL" VirtGPU0 48 >"$WORK/$1.next" 2>"$WORK/$1.next.err"
+    cmp "$text" "$WORK/$1.next"
+}
+# One program's loss is not the other's.
+other_goes_on() {
+    serve_start other --socket "$WORK/other.sock" -o ggml.threads=1
+    export GGML_VIRTGPU_SOCKET=$WORK/other.sock GGML_BACKEND_PATH=$BUILD/guest/libggml-virtgpu.so
+    tests/complete "$MODEL" VirtGPU0 400 >"$WORK/other.a" 2>"$WORK/other.a.err" </dev/null &
+    local a=$! b victim
+    case_pids+=("$a")
+    within 30 test -s "$WORK/other.a" || fail "no text came from the first"
+    tests/complete "$MODEL" VirtGPU0 3900 >"$WORK/other.b" 2>"$WORK/other.b.err" </dev/null &
+    b=$!
+    case_pids+=("$b")
+    within 30 test -s "$WORK/other.b" || fail "no text came from the second"
+    is_gone $a && fail "the first was done too early to tell"
+    victim=$(worker_of "$WORK/other.log")
+    kill -KILL "$victim"
+    ended $b 20
+    [ "$status" != 0 ] || fail "the one whose worker died doesn't tell"
+    ended $a 120
+    [ "$status" = 0 ] || fail "the other one ended with $status"
+    head -c "$(stat -c %s "$WORK/other.a")" "$(native_text 400)" | cmp - "$WORK/other.a"
+}
+
+check "the worker killed in mid-generation: an error within 5 s, and the next program runs" ends_after worker_of
+check "the door killed in mid-generation: an error within 5 s, and the next program runs" ends_after door_of
+check "a program whose neighbour's worker is killed goes on" other_goes_on
+checks_end

@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# llama.cpp in a stock guest on VirtGPU0: results, several programs, and what waiting costs.
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+cd "$(dirname "$(realpath "$0")")/../.." || exit
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
+. tests/support.sh vm-compute "${1:-build}"
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/ops.sh
+. tests/ops.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/vm.sh
+. tests/vm/vm.sh
+
+text=$(native_text 48)
+vm_serve gpu
+# shellcheck disable=SC2046 # several words
+vm_boot $(device gpu)
+
+device_found() {
+    guest "llama-bench --list-devices"
+    cat "$job.out"
+    must_have "$job.out" "  VirtGPU0: ggml-virtgpu: "
+}
+bench() {
+    guest "llama-bench -m $MODEL -t 1 -p 32 -n 8 -r 1 -ngl 99 -dev VirtGPU0 -o jsonl"
+    [ "$(grep -cE '"avg_ts": [0-9.]*[1-9]' "$job.out")" = 2 ] || { cat "$job.out"; fail "no two speeds"; }
+    note "$(sed -nE 's/.*"n_prompt": ([0-9]+), "n_gen": ([0-9]+),.*"avg_ts": ([0-9.]+).*/\1 + \2 tokens: \3 per second/p' "$job.out" | paste -sd';')"
+    # shellcheck disable=SC2317
+    counted() { grep -qE ' [1-9][0-9]* graphs computed' "$WORK/gpu.log"; }
+    within 10 counted || fail "the host computed nothing"
+}
+same_text() {
+    guest "tests/complete $MODEL VirtGPU0 48"
+    cmp "$text" "$job.out"
+}
+two_at_once() {
+    local a
+    guest_start "tests/complete $MODEL VirtGPU0 48"
+    a=$job
+    guest_start "tests/complete $MODEL VirtGPU0 48"
+    guest_ended
+    [ "$status" = 0 ] || fail "one ended with $status"
+    cmp "$text" "$job.out"
+    job=$a
+    guest_ended
+    [ "$status" = 0 ] || fail "the other ended with $status"
+    cmp "$text" "$job.out"
+}
+ops() {
+    local reference
+    reference=$(ops_reference CPU "$1" "$3")
+    guest "$TEST_OPS test -b VirtGPU0 -o '$1' -p '$3' 2>&1"
+    ops_table <"$job.out" >"$job.table"
+    ops_same "$reference" "$job.table" "$job.out" "$2"
+}
+waiting() {
+    guest "$BUILD/check/bin/wait VirtGPU0 250"
+    cat "$job.out"
+    note "$(<"$job.out")"
+    awk '$2 >= 200 && $4 <= 10 && $4 > 0 { ok = 1 } END { exit !ok }' "$job.out" || fail "it must be at most 10 % of a graph of 200 ms or more"
+}
+
+check "a stock guest finds the device" device_found
+check "llama-bench in the guest" bench
+check "the greedy text of 48 tokens in the guest is the native one" same_text
+check "two programs in one guest at once" two_at_once
+check "waiting for a graph of 250 ms costs the guest at most 10 % CPU" waiting
+types='(f32|f16|q4_0|q8_0|q4_K)'
+while read -r op least params; do
+    check "$op in the guest as natively" ops "$op" "$least" "$params"
+done <<OPS
+MUL_MAT 30 type_a=$types,type_b=f32,m=16,n=[18],k=256,bs=\[[12],1\]
+ROPE 30 ne_a=\[64,
+SOFT_MAX 30 ne=\[16,(2|16),
+FLASH_ATTN_EXT 30 hsk=64,.*nr23=\[1,1\],kv=113,nb=1,.*type_K=(f16|q8_0)
+GET_ROWS 20 type=$types,n=(1|256),m=(5|8|80),
+SET_ROWS 30 type_dst=(f32|f16|q8_0),type_idx=i64,ne=\[[0-9]*,[35],1,
+CPY 10 type_src=$types,type_dst=$types,ne_src=\[256,2,3,4\]
+ADD 20 ne=\[(10|16),.*nf=1,
+RMS_NORM 20 type=f32
+SWIGLU|REGLU|GEGLU 30 type=f32
+OPS
+checks_end
