@@ -182,15 +182,15 @@ static void fences_flush(struct apir *a, struct context *c)
 		a->listener->fence_done(a->user, c->id, c->fences[i].ring, c->fences[i].id);
 }
 
-/* The worker is gone, or to be given up: only this context dies. */
+/* The worker is gone (why: NULL), or to be given up: only this context dies. */
 static void context_lose(struct apir *a, struct context *c, const char *why)
 {
-	char who[32];
+	char who[32], end[96];
 
 	if (c->state != CTX_LIVE)
 		return;
 	log_error("context %" PRIu32 " (%s): %s: the context is lost, others go on", c->id,
-		log_escape(who, sizeof who, c->name), why);
+		log_escape(who, sizeof who, c->name), why ? why : link_end(&c->link, end, sizeof end));
 	c->state = CTX_LOST;
 	c->untold = true;
 	link_kill(&c->link);
@@ -206,7 +206,7 @@ static int message_send(
 	int err = link_send(&c->link, m, payload, size, fd);
 
 	if (err < 0) {
-		context_lose(a, c, err == -ENOBUFS ? "it floods its worker" : "its worker is gone");
+		context_lose(a, c, err == -ENOBUFS ? "it floods its worker" : NULL);
 		return err;
 	}
 	if (link_waits(&c->link) && !c->epoll_out && epoll_ctl(a->epoll, EPOLL_CTL_MOD, c->link.sock, &ev) == 0)
@@ -369,7 +369,7 @@ static void context_reap(struct apir *a, struct context *c)
 	if (c->state == CTX_LEAVING)
 		c->state = CTX_FREE;
 	else
-		context_lose(a, c, "its worker ended");
+		context_lose(a, c, NULL);
 }
 
 void apir_context_destroy(struct apir *a, uint32_t ctx_id)
@@ -571,7 +571,7 @@ static void socket_serve(struct apir *a, struct context *c, uint32_t events)
 			c->epoll_out = false;
 	}
 	if (r < 0)
-		context_lose(a, c, "its worker ended");
+		context_lose(a, c, NULL);
 }
 
 static void own_serve(struct apir *a, uint32_t which)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -258,6 +259,23 @@ void link_hang_up(struct link *l)
 	if (l->sock >= 0)
 		close(l->sock);
 	l->sock = -1;
+}
+
+const char *link_end(const struct link *l, char *out, size_t size)
+{
+	struct pollfd p = { .fd = l->pidfd, .events = POLLIN };
+	siginfo_t info = { 0 };
+
+	/* Its socket is closed a moment before its status is there. */
+	if (l->pidfd < 0 || poll(&p, 1, 20) <= 0 ||
+		waitid(P_PIDFD, (id_t)l->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+		snprintf(out, size, "its worker hung up");
+	else if (info.si_code == CLD_EXITED)
+		snprintf(out, size, "its worker ended with status %d", info.si_status);
+	else
+		snprintf(
+			out, size, "its worker was ended by signal %d (%s)", info.si_status, strsignal(info.si_status));
+	return out;
 }
 
 bool link_reap(struct link *l)

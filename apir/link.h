@@ -39,6 +39,8 @@ static inline bool link_waits(const struct link *l)
 int link_recv(struct link *l, struct worker_msg *m);
 /* Hangs up: the worker ends by itself soon. */
 void link_hang_up(struct link *l);
+/* How the process ended ("ended by signal 9 (Killed)"), or that it hung up; waits for at most a moment. Returns out. */
+const char *link_end(const struct link *l, char *out, size_t size);
 /* True when the process has ended, and is reaped. */
 bool link_reap(struct link *l);
 void link_kill(struct link *l);

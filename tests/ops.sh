@@ -42,7 +42,7 @@ ops_same() {
 ops_reference() {
     local version table
     version=$(stat -c %Y-%s "$TEST_OPS")
-    table=$BUILD/check/ops/$(printf '%s\n' "$version" "$@" | sha256sum | cut -c1-16)
+    table=$BUILD/check/reference/$(printf '%s\n' "$version" "$@" | sha256sum | cut -c1-16)
     if [ ! -s "$table" ]; then
         mkdir -p "${table%/*}"
         "$TEST_OPS" test -b "$1" -o "$2" ${3:+-p "$3"} >"$table.log" 2>&1 || { tail -n 5 "$table.log" >&2; fail "native $2" >&2; }

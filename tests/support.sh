@@ -13,6 +13,9 @@ CLI=$BUILD/cli/ggml-virtgpu
 MODEL=$LAB/models/toy.gguf
 [ -x "$CLI" ] || { echo "$0: there is no $CLI: build first" >&2; exit 2; }
 WORK=$BUILD/check/$1
+mkdir -p "$BUILD/check"
+exec 9>"$WORK.lock" # held by whatever this script leaves running, too
+flock -w 60 9 || { echo "$0 is running already in $BUILD" >&2; exit 2; }
 rm -rf "$WORK"
 mkdir -p "$WORK"
 
@@ -52,7 +55,7 @@ check() {
     *)
         cases_failed=$((cases_failed + 1))
         echo "not ok $cases - $promise (status $status, $log)"
-        tail -n 25 "$log" | sed 's/^/#    /'
+        tail -n 25 "$log" | cut -c 1-400 | sed 's/^/#    /'
         ;;
     esac
     sed -n 's/^note: /#  /p' "$log"
@@ -143,10 +146,11 @@ door_of() {
     sed -n 's/.*ggml-virtgpu [a-z-]* \([0-9]*\): context [0-9]* (.*): worker [0-9]*$/\1/p' "$1" | tail -n 1
 }
 
-# The native text that others are compared with, in $BUILD/check/native.N.txt.
+# The native text that others are compared with, in $BUILD/check/reference/text.N.
 native_text() {
-    local text=$BUILD/check/native.$1.txt
-    if [ ! -s "$text" ]; then
+    local text=$BUILD/check/reference/text.$1
+    if [ ! -s "$text" ] || [ "$MODEL" -nt "$text" ]; then
+        mkdir -p "${text%/*}"
         tests/complete "$MODEL" none "$1" >"$text.new" 2>"$text.log"
         mv "$text.new" "$text"
     fi

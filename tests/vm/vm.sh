@@ -20,7 +20,7 @@ vm_boot() {
         tests/vm/agent.sh "$@" >"$WORK/boot.log" 2>&1 &
     boot=$!
     # shellcheck disable=SC2317
-    up() { [ -e "$WORK/guest/ready" ] || is_gone $boot; }
+    up() { [ -e "$WORK/guest/ready" ] || is_gone "$boot"; }
     within 180 up || true
     [ -e "$WORK/guest/ready" ] || { cat "$WORK/boot.log"; echo "Bail out! the guest did not start"; exit 1; }
 }
@@ -57,7 +57,7 @@ guest_start() {
     next_command=$(($(cat "$WORK/guest/count" 2>/dev/null || echo 0) + 1))
     echo "$next_command" >"$WORK/guest/count"
     job=$WORK/guest/$next_command
-    echo "guest: $1"
+    echo "guest: ${1:0:200}"
     printf '%s\n' "$1" >"$job.sh.new"
     mv "$job.sh.new" "$job.sh"
 }
@@ -65,13 +65,13 @@ guest_start() {
 guest_ended() {
     # shellcheck disable=SC2317
     guest_done() { [ -e "$job.status" ] || is_gone "$boot"; }
-    within "${1:-300}" guest_done || { tail -n 10 "$job.err" || true; fail "the guest's command doesn't end"; }
+    within "${1:-290}" guest_done || { tail -n 10 "$job.err" || true; fail "the guest's command doesn't end"; }
     [ -e "$job.status" ] || { cat "$WORK/boot.log"; fail "the guest is gone"; }
     status=$(<"$job.status")
 }
 # guest COMMAND: runs it there; its output is $job.out. Fails when it does.
 guest() {
     guest_start "$1"
-    guest_ended "${2:-300}"
+    guest_ended "${2:-290}"
     [ "$status" = 0 ] || { tail -n 20 "$job.out" "$job.err"; fail "in the guest it ended with $status"; }
 }
