@@ -146,8 +146,14 @@ int link_start(struct link *l, const char *path, uint32_t ctx_id)
 	err = worker_spawn(&l->pid, path, ctx_id, theirs);
 	if (err < 0)
 		return err;
-	/* Without a pidfd (the VMM ignores SIGCHLD and the worker is gone already) the socket's end tells. */
 	l->pidfd = pidfd_open(l->pid, 0);
+	/* Where SIGCHLD is ignored a worker that is gone already can't be had; else it couldn't be watched: give it up. */
+	if (l->pidfd < 0 && errno != ESRCH) {
+		err = -errno;
+		kill(l->pid, SIGKILL);
+		waitpid(l->pid, NULL, 0);
+		return err;
+	}
 	l->sock = fd_steal(&ours);
 	return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -68,6 +69,13 @@ static bool line_allowed(unsigned *dropped)
 	return allowed;
 }
 
+static bool writable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
+}
+
 /* One write a line, so that the lines of several processes don't mix. */
 void apir_log(enum apir_log_level level, const char *fmt, ...)
 {
@@ -94,6 +102,8 @@ void apir_log(enum apir_log_level level, const char *fmt, ...)
 	if (n > (int)sizeof line - 2)
 		n = (int)sizeof line - 2;
 	line[n++] = '\n';
+	if (!writable(log_fd))
+		return; /* a reader that doesn't read must not stop a door */
 	if (write(log_fd, line, (size_t)n) < 0)
 		return; /* a log that can't be written is survived */
 }

@@ -34,6 +34,8 @@ struct transfer {
 	struct abi_tensor tensor;
 	void *shm; /* guest-writable: contents only */
 	uint64_t offset, size;
+	uint64_t data, buffer_size; /* where the tensor lies in its buffer */
+	bool is_view;
 };
 
 /* set_tensor and get_tensor take the same arguments. */
@@ -58,9 +60,14 @@ static bool transfer_read(struct backend_context *ctx, struct cursor *in, const 
 		why = "the range reaches beyond the tensor";
 	else if (!(t->shm = context_shm(ctx, res, 0, t->size)))
 		why = "the blob is unknown or too small";
-	if (why)
+	if (why) {
 		context_refuse(ctx, "%s: %s", what, why);
-	return !why;
+		return false;
+	}
+	t->data = w.data;
+	t->buffer_size = b->size;
+	t->is_view = w.view_src != 0;
+	return true;
 }
 
 uint32_t on_buffer_set_tensor(struct backend_context *ctx, struct cursor *in, struct cursor *out)
@@ -70,8 +77,12 @@ uint32_t on_buffer_set_tensor(struct backend_context *ctx, struct cursor *in, st
 	(void)out;
 	if (!transfer_read(ctx, in, "set_tensor", &t))
 		return APIR_FN_REFUSED;
-	/* Some devices want the padding behind a quantised tensor cleared, which init_tensor does. */
-	if (t.offset == 0 && ctx->lib.ops.blck_size[t.tensor.type] > 1)
+	/* Some devices want the padding behind a quantised tensor cleared, which init_tensor does; a view has none, and
+	 * what isn't in the buffer mustn't be cleared. */
+	if (t.offset == 0 && ctx->lib.ops.blck_size[t.tensor.type] > 1 && !t.is_view &&
+		range_ok(t.data,
+			ctx->lib.fn.buft_get_alloc_size(ctx->lib.fn.buffer_get_type(t.tensor.buffer), &t.tensor),
+			t.buffer_size))
 		ctx->lib.fn.buffer_init_tensor(t.tensor.buffer, &t.tensor);
 	if (t.size)
 		ctx->lib.fn.tensor_set(&t.tensor, t.shm, t.offset, t.size);
@@ -98,12 +109,13 @@ uint32_t on_buffer_cpy_tensor(struct backend_context *ctx, struct cursor *in, st
 	struct abi_tensor src, dst;
 	struct apir_tensor ws, wd;
 	const char *why = NULL;
+	size_t src_bytes = 0, dst_bytes = 0;
 
 	if (!b)
 		return APIR_FN_REFUSED;
 	if (!cursor_read(in, &ws, sizeof ws) || !cursor_read(in, &wd, sizeof wd))
 		why = "arguments are missing";
-	else if (!tensor_decode(ctx, &ws, &src, NULL, &why) || !tensor_decode(ctx, &wd, &dst, NULL, &why))
+	else if (!tensor_decode(ctx, &ws, &src, &src_bytes, &why) || !tensor_decode(ctx, &wd, &dst, &dst_bytes, &why))
 		;
 	else if (!src.buffer || (dst.buffer != b->ggml && src.buffer != b->ggml) || !dst.buffer)
 		why = "a tensor lies in no buffer, or none in the named one";
@@ -111,6 +123,10 @@ uint32_t on_buffer_cpy_tensor(struct backend_context *ctx, struct cursor *in, st
 		context_refuse(ctx, "cpy_tensor: %s", why);
 		return APIR_FN_REFUSED;
 	}
+	/* One that overlaps the other is moved the long way, too. */
+	if (dst.buffer == src.buffer && dst.data != src.data && (char *)dst.data < (char *)src.data + src_bytes &&
+		(char *)src.data < (char *)dst.data + dst_bytes)
+		return reply(cursor_write_bool(out, false));
 	/* ggml copies between equal layouts only; for others the caller goes the long way. */
 	if (src.type != dst.type || memcmp(src.ne, dst.ne, sizeof src.ne) || memcmp(src.nb, dst.nb, sizeof src.nb))
 		return reply(cursor_write_bool(out, false));

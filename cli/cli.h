@@ -59,6 +59,7 @@ struct door {
 	enum door_kind kind;
 	const char *path;
 	int fd;
+	size_t n_serving; /* connections at the moment */
 };
 
 struct supervisor {

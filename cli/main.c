@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ggml-virtgpu: finds the verb. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +26,8 @@ static void usage(FILE *f)
 
 int main(int argc, char **argv)
 {
+	/* A log's reader may go away, a client may hang up: neither may end a door. */
+	signal(SIGPIPE, SIG_IGN);
 	if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
 		usage(stdout);
 		return 0;

@@ -108,7 +108,7 @@ bool host_options_settle(struct host_options *o)
 
 		if (!best) {
 			fprintf(stderr, "ggml-virtgpu: no GGML library with a device is installed: install one or give "
-			                "--ggml PATH\n");
+					"--ggml PATH\n");
 			return false;
 		}
 		return key_add(o, "ggml.library.path", best);

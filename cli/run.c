@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -15,11 +16,12 @@
 
 static const char help[] = "usage: ggml-virtgpu run [OPTIONS] [--] COMMAND [ARGUMENT ...]\n\n"
 			   "  --plugin PATH       libggml-virtgpu.so for the command (default: ours); none: what its "
-                           "ggml finds\n" HOST_HELP;
+			   "ggml finds\n" HOST_HELP;
 
 static void command_exec(char **argv, const char *socket, const char *plugin)
 {
 	supervisor_unprepare();
+	signal(SIGPIPE, SIG_DFL);
 	setenv("GGML_VIRTGPU_SOCKET", socket, 1);
 	if (plugin)
 		setenv("GGML_BACKEND_PATH", plugin, 1);
@@ -35,7 +37,7 @@ int verb_run(int argc, char **argv)
 	static char plugin_path[PATH_MAX];
 	const char *plugin = NULL, *tmp = getenv("TMPDIR");
 	char dir[128], path[160];
-	struct door door = { DOOR_SOCKET, path, -1 };
+	struct door door = { DOOR_SOCKET, path, -1, 0 };
 	struct supervisor s = { .doors = &door, .n_doors = 1, .host = &host };
 	int opt, err, status = 0;
 	pid_t pid;

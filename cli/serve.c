@@ -50,14 +50,14 @@ int verb_serve(int argc, char **argv)
 				fprintf(stderr, "ggml-virtgpu: more than %d doors\n", MAX_DOORS);
 				return 2;
 			}
-			doors[s.n_doors++] = (struct door){ opt == 'V' ? DOOR_VHOST_USER : DOOR_SOCKET, optarg, -1 };
+			doors[s.n_doors++] = (struct door){ opt == 'V' ? DOOR_VHOST_USER : DOOR_SOCKET, optarg, -1, 0 };
 			break;
 		case 'W':
 			s.window = size_parse(optarg);
 			if (!s.window) {
 				fprintf(stderr,
 					"ggml-virtgpu: --window '%s': give a power of two such as 8G, from 2M to "
-				        "16384G\n",
+					"16384G\n",
 					optarg);
 				return 2;
 			}

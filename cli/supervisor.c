@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,6 +29,13 @@
 #define STOP_MS     8000
 
 static sigset_t old_mask;
+
+/* The door processes that run, and which door each serves: one's crowd must not keep another's VM out. */
+static struct served {
+	pid_t pid;
+	struct door *door;
+} served[MAX_DOORS * MAX_SERVING];
+static size_t n_served;
 
 static void signals_of(sigset_t *set)
 {
@@ -102,6 +110,17 @@ int door_listen(struct door *d)
 	return 0;
 }
 
+/* A door keeps a descriptor for every blob of its guest: as many as it may. */
+static void descriptors_raise(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+		r.rlim_cur = r.rlim_max < 65536 ? r.rlim_max : 65536;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
 /* In the child: serves one connection, never returns. */
 static void door_process(const struct supervisor *s, const struct door *d, int conn, int stop_fd)
 {
@@ -113,6 +132,7 @@ static void door_process(const struct supervisor *s, const struct door *d, int c
 		.user = s->host };
 	int err;
 
+	descriptors_raise();
 	/* Ctrl-C reaches the whole group: the supervisor tells us. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
@@ -126,15 +146,17 @@ static void door_process(const struct supervisor *s, const struct door *d, int c
 	_exit(err < 0 ? 1 : 0);
 }
 
-static void connection_take(
-	const struct supervisor *s, const struct door *d, int stop_fd, int stop_write, size_t *serving)
+static void connection_take(const struct supervisor *s, struct door *d, int stop_fd, int stop_write)
 {
 	AUTO_CLOSE int conn = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC);
 	pid_t pid;
 
-	if (conn < 0)
+	if (conn < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			usleep(100000); /* until somebody ends; the connection waits */
 		return;
-	if (*serving >= MAX_SERVING) {
+	}
+	if (d->n_serving >= MAX_SERVING) {
 		log_error("%s: more than %d connections: refused", d->path, MAX_SERVING);
 		return;
 	}
@@ -143,14 +165,27 @@ static void connection_take(
 		close(stop_write);
 		door_process(s, d, fd_steal(&conn), stop_fd);
 	}
-	if (pid < 0)
+	if (pid < 0) {
 		log_error("%s: cannot start a door process: %s", d->path, strerror(errno));
-	else
-		(*serving)++;
+		return;
+	}
+	served[n_served++] = (struct served){ pid, d };
+	d->n_serving++;
+}
+
+static void served_remove(pid_t pid)
+{
+	for (size_t i = 0; i < n_served; i++) {
+		if (served[i].pid == pid) {
+			served[i].door->n_serving--;
+			served[i] = served[--n_served];
+			return;
+		}
+	}
 }
 
 /* Reaps what has ended; true when `child` was among it. */
-static bool children_reap(int child, int *status, size_t *serving)
+static bool children_reap(int child, int *status)
 {
 	bool ours = false;
 	int st;
@@ -163,8 +198,7 @@ static bool children_reap(int child, int *status, size_t *serving)
 				*status = st;
 			continue;
 		}
-		if (*serving)
-			(*serving)--;
+		served_remove(pid);
 		if (WIFSIGNALED(st))
 			log_error("door process %d was ended by signal %d (%s)", (int)pid, WTERMSIG(st),
 				strsignal(WTERMSIG(st)));
@@ -172,7 +206,7 @@ static bool children_reap(int child, int *status, size_t *serving)
 	return ours;
 }
 
-static void doors_stop(int signals, int *stop_write, int child, int *status, size_t *serving)
+static void doors_stop(int signals, int *stop_write, int child, int *status)
 {
 	struct pollfd p = { .fd = signals, .events = POLLIN };
 	struct signalfd_siginfo info;
@@ -180,12 +214,12 @@ static void doors_stop(int signals, int *stop_write, int child, int *status, siz
 
 	close(*stop_write);
 	*stop_write = -1;
-	while (*serving && left > 0) {
+	while (n_served && left > 0) {
 		struct timespec a, b;
 
 		clock_gettime(CLOCK_MONOTONIC, &a);
 		if (poll(&p, 1, left) > 0 && read(signals, &info, sizeof info) > 0)
-			children_reap(child, status, serving);
+			children_reap(child, status);
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		left -= (int)((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000) + 1;
 	}
@@ -197,7 +231,6 @@ int supervisor_run(struct supervisor *s, int child, int *status)
 	AUTO_CLOSE int signals = -1;
 	AUTO_CLOSE int stop_read = -1;
 	AUTO_CLOSE int stop_write = -1;
-	size_t serving = 0;
 	bool stop = false;
 	sigset_t set;
 	int pipes[2];
@@ -220,20 +253,23 @@ int supervisor_run(struct supervisor *s, int child, int *status)
 			break;
 		for (size_t i = 0; i < s->n_doors; i++) {
 			if (p[i].revents)
-				connection_take(s, &s->doors[i], stop_read, stop_write, &serving);
+				connection_take(s, &s->doors[i], stop_read, stop_write);
 		}
 		while (read(signals, &info, sizeof info) == sizeof info) {
-			if (info.ssi_signo != SIGCHLD && child > 0)
-				kill(child, (int)info.ssi_signo); /* its end ends us */
-			else if (info.ssi_signo != SIGCHLD)
+			if (info.ssi_signo != SIGCHLD && child > 0) {
+				/* Its end ends us. What comes from the terminal has reached it already. */
+				if (info.ssi_code != SI_KERNEL)
+					kill(child, (int)info.ssi_signo);
+			} else if (info.ssi_signo != SIGCHLD) {
 				stop = true;
+			}
 		}
-		stop |= children_reap(child, status, &serving);
+		stop |= children_reap(child, status);
 	}
 	for (size_t i = 0; i < s->n_doors; i++) {
 		close(s->doors[i].fd);
 		unlink(s->doors[i].path);
 	}
-	doors_stop(signals, &stop_write, child, status, &serving);
+	doors_stop(signals, &stop_write, child, status);
 	return 0;
 }

@@ -72,6 +72,9 @@ static bool write_collect(
 		return true;
 	if (size > PENDING_SMALL || !range_ok(start, size, b->size))
 		return false;
+	/* The host clears the padding behind a quantised tensor when it is told which one it is. */
+	if (offset == 0 && plugin.fn.blck_size(t->type) > 1)
+		return false;
 	session_lock(s);
 	taken = pending_add(&s->pending, b->handle, start, size, gap_behind(t, offset, size), data);
 	if (!taken) {
@@ -88,9 +91,11 @@ static void buffer_set(struct abi_buffer *b, struct abi_tensor *t, const void *d
 	struct apir_tensor w;
 
 	if (!tensor_encode(t, &w)) {
+		say_error("set_tensor: %s is too large for the protocol, or another backend's", t->name);
 		loss_note();
 		return;
 	}
+	w.view_src = (uintptr_t)t->view_src;
 	if (!write_collect(own, t, data, offset, size) &&
 		!transfer_set(&plugin.session, own->handle, &w, data, offset, size))
 		loss_note();

@@ -61,11 +61,10 @@ static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long
 		if (r < 0 && r != -EINTR)
 			return -EPIPE;
 		waited += SLICE_MS;
-		if (!s->beat) {
-			if (limit_ms && waited >= limit_ms)
-				return -ETIMEDOUT;
+		if (limit_ms && waited >= limit_ms)
+			return -ETIMEDOUT;
+		if (!s->beat)
 			continue;
-		}
 		if (atomic_load_explicit(s->beat, memory_order_relaxed) !=
 			beat) { /* the worker's heartbeat_run() adds */
 			beat = atomic_load_explicit(s->beat, memory_order_relaxed);

@@ -11,7 +11,7 @@ size_t command_header(
 /* Sends a command whose answer goes to `reply`; flags: SUBMIT_*. 0, or -EPIPE: the session is dead. */
 int command_send(struct session *s, const struct shm *reply, const void *cmd, size_t size, unsigned flags);
 /* The host's code once it has answered there, or -errno, and the session is dead. long_wait: don't spin for it.
- * limit_ms bounds the wait where the host has no heartbeat; 0: nothing does. */
+ * limit_ms bounds the wait though the host lives; 0: nothing does. */
 int64_t command_await(struct session *s, const struct shm *reply, bool long_wait, uint32_t limit_ms);
 /* Both, with the session's own reply blob. */
 int64_t command_run(struct session *s, const void *cmd, size_t size, bool long_wait, uint32_t limit_ms);

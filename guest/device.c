@@ -80,11 +80,11 @@ static bool dev_supports_op(struct abi_device *d, const struct abi_tensor *op)
 	(void)d;
 	if (!op_fits(op))
 		return false;
+	if (!session_alive(&plugin.session)) /* nor are locks to be had in a forked child */
+		return false;
 	signature_make(&sig, op);
 	if (memo_get(&plugin.supports, &sig, &answer))
 		return answer;
-	if (!session_alive(&plugin.session))
-		return false;
 	call_begin(&c, &plugin.session, APIR_FN_DEVICE_SUPPORTS_OP, "supports_op");
 	tensor_encode_raw(&c, op);
 	if (call_run(&c) == 0 && cursor_read_bool(&c.reply, &yes))

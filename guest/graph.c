@@ -160,7 +160,14 @@ struct kept {
 static struct kept kept[GRAPHS_KEPT]; /* under the session's lock, as all below */
 static uint64_t clock_now;
 
-/* Nodes first: while they are as they were, what they point to is there. */
+static bool same(const struct kept *k, const struct abi_graph *graph, uint32_t i)
+{
+	return !memcmp(k->tensors[i], &k->copies[i], sizeof k->copies[i]) &&
+	       count_of(graph, k->tensors[i]) == k->counts[i];
+}
+
+/* Each tensor is looked at only after what vouches that it is still there: the graph has its nodes, an unchanged node
+ * has its sources, and an unchanged view, which comes behind what it views, has that. */
 static bool unchanged(const struct kept *k, struct abi_graph *graph, uint32_t n_nodes)
 {
 	if (!k->size || k->n_nodes != n_nodes || k->epoch != buffers_epoch())
@@ -169,9 +176,12 @@ static bool unchanged(const struct kept *k, struct abi_graph *graph, uint32_t n_
 		if (plugin.fn.graph_node(graph, (int)i) != k->tensors[i])
 			return false;
 	}
-	for (uint32_t i = 0; i < k->n_tensors; i++) {
-		if (memcmp(k->tensors[i], &k->copies[i], sizeof k->copies[i]) ||
-			count_of(graph, k->tensors[i]) != k->counts[i])
+	for (uint32_t i = 0; i < n_nodes; i++) {
+		if (!same(k, graph, i))
+			return false;
+	}
+	for (uint32_t i = k->n_tensors; i-- > n_nodes;) {
+		if (!same(k, graph, i))
 			return false;
 	}
 	return true;
@@ -243,6 +253,8 @@ static bool room_make(struct session *s, struct kept *k, size_t size)
 {
 	if (k->shm.ptr && k->shm.size >= size)
 		return true;
+	if (!session_alive(s)) /* no ioctl any more: it might not return */
+		return false;
 	if (k->shm.ptr)
 		s->transport->ops->blob_destroy(s->transport, &k->shm);
 	k->shm = (struct shm){ 0 };
@@ -272,7 +284,8 @@ static struct kept *graph_place(
 	call_settle(c); /* the blob may be about to be read */
 	for (;;) {
 		if (!room_make(s, k, room) || idmap_reset(&ids, max_ids) < 0) {
-			*why = "there is no memory for it";
+			if (session_alive(s))
+				*why = "there is no memory for it";
 			return NULL;
 		}
 		*size = graph_write(graph, &ids, max_ids, &k->shm, why);

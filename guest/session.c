@@ -203,8 +203,8 @@ void session_close(struct session *s)
 			slot_free(s, &s->slots[i]);
 		if (s->reply.ptr)
 			s->transport->ops->blob_destroy(s->transport, &s->reply);
-		s->transport->ops->close(s->transport);
 	}
+	s->transport->ops->close(s->transport); /* the host can forget us */
 	s->transport = NULL;
 	atomic_store(&s->dead, true);
 }

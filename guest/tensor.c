@@ -4,10 +4,20 @@
 
 #include <string.h>
 
+/* A stride over which nothing is ever stepped may be anything. */
+static bool steps_beyond(const struct abi_tensor *t, int dim)
+{
+	for (int i = dim; i < ABI_DIMS; i++) {
+		if (t->ne[i] > 1)
+			return true;
+	}
+	return false;
+}
+
 bool tensor_fits(const struct abi_tensor *t)
 {
 	for (int i = 0; i < ABI_DIMS; i++) {
-		if (t->ne[i] < 0 || t->ne[i] > UINT32_MAX || t->nb[i] > UINT32_MAX)
+		if (t->ne[i] < 0 || t->ne[i] > UINT32_MAX || (t->nb[i] > UINT32_MAX && (i == 0 || steps_beyond(t, i))))
 			return false;
 	}
 	return true;
@@ -24,7 +34,7 @@ bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w)
 	w->type = (uint32_t)t->type;
 	for (int i = 0; i < ABI_DIMS; i++) {
 		w->ne[i] = (uint32_t)t->ne[i];
-		w->nb[i] = (uint32_t)t->nb[i];
+		w->nb[i] = t->nb[i] > UINT32_MAX ? UINT32_MAX : (uint32_t)t->nb[i];
 	}
 	w->op = (uint32_t)t->op;
 	memcpy(w->op_params, t->op_params, sizeof w->op_params);

@@ -28,6 +28,7 @@ static struct {
 	uint32_t (*dispatcher)(
 		uint32_t, struct apir_callbacks *, uint32_t, char *, const char *, char *, const char *, char **);
 	bool ready;
+	bool greeted; /* a heartbeat word is kept */
 } library;
 
 /* Ours beside the hypervisor's keys: "apir.blob.<res_id>.size", so that the library can check ranges. */
@@ -71,7 +72,10 @@ static uint32_t handshake(struct cursor *in, struct cursor *out)
 	if (!cursor_read(in, &g, sizeof g) || g.magic != APIR_GREETING_MAGIC)
 		return APIR_HANDSHAKE_MAGIC;
 	blob = blob_ptr(g.res_id, &size);
-	if (blob && g.offset % sizeof(uint32_t) == 0 && range_ok(g.offset, sizeof(uint32_t), size)) {
+	/* Once: what keeps beating stays mapped, and a guest must not collect mappings. */
+	if (!library.greeted && blob && g.offset % sizeof(uint32_t) == 0 &&
+		range_ok(g.offset, sizeof(uint32_t), size)) {
+		library.greeted = true;
 		blob_pin(g.res_id);
 		heartbeat_beat((_Atomic uint32_t *)(void *)(blob + g.offset));
 		if (!cursor_write_u32(out, APIR_GREETING_MAGIC))

@@ -8,7 +8,9 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -27,6 +29,14 @@
 
 #define SPIN_NS 50000
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
 static void limit_set(unsigned what, rlim_t most)
 {
 	struct rlimit r;
@@ -40,6 +50,26 @@ static void limit_set(unsigned what, rlim_t most)
 	setrlimit(what, &r);
 }
 
+/* Other processes of this user, other guests' workers among them, can't look into this one. */
+static void undumpable_set(void)
+{
+#ifndef SANITIZED /* a sanitizer looks for itself */
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
+/* A guest can ask for all memory: then this process is the one to be ended, not the VMM. */
+static void first_to_go(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "1000", 4) < 0)
+		log_debug("cannot set oom_score_adj: %s", strerror(errno));
+	close(fd);
+}
+
 /* Never on address space: GPU drivers reserve terabytes of it. */
 static void limits_set(void)
 {
@@ -48,6 +78,8 @@ static void limits_set(void)
 	limit_set(RLIMIT_NPROC, 4096);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	umask(077);
+	first_to_go();
+	undumpable_set();
 }
 
 static uint64_t now_ns(void)
@@ -158,6 +190,7 @@ int main(int argc, char **argv)
 	}
 	ctx_id = (uint32_t)strtoul(argv[1], NULL, 10);
 	apir_log_name("worker %d (context %" PRIu32 ")", (int)getpid(), ctx_id);
+	signal(SIGPIPE, SIG_IGN);
 	limits_set();
 	setenv("GGML_NO_BACKTRACE", "1", 0); /* ggml would start a debugger */
 	err = heartbeat_start(WORKER_FD);
