@@ -314,7 +314,7 @@ static bool graph_post(struct call *c)
 	return slot && call_post(c, slot, POST_STATUS);
 }
 
-int32_t graph_compute(struct abi_graph *graph)
+int32_t graph_compute(struct abi_graph *graph, uint64_t *losses_seen)
 {
 	struct session *s = &plugin.session;
 	int32_t status = ABI_STATUS_FAILED;
@@ -337,7 +337,7 @@ int32_t graph_compute(struct abi_graph *graph)
 		say_error("graph_compute: this graph cannot go to the host: %s", why);
 	}
 	/* Inputs that didn't arrive: whatever was computed is not what was asked for. */
-	if (session_take_loss(s))
+	if (session_take_loss(s, losses_seen))
 		status = ABI_STATUS_FAILED;
 	call_end(&c);
 	return status;

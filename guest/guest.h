@@ -54,7 +54,7 @@ bool tensor_fits(const struct abi_tensor *t);
 /* Appends the raw structs that supports_op and get_alloc_size take. */
 void tensor_encode_raw(struct call *c, const struct abi_tensor *op);
 
-/* graph.c: computes the graph on the host; ggml's status. */
-int32_t graph_compute(struct abi_graph *graph);
+/* graph.c: computes the graph on the host; ggml's status. losses_seen: the stream's, for session_take_loss(). */
+int32_t graph_compute(struct abi_graph *graph, uint64_t *losses_seen);
 
 #endif

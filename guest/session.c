@@ -36,17 +36,24 @@ bool session_alive(const struct session *s)
 
 void session_note_loss(struct session *s)
 {
-	atomic_store(&s->failed, true);
+	atomic_store(&s->untrusted, true);
+	atomic_fetch_add(&s->losses, 1);
 }
 
 bool session_lost(const struct session *s)
 {
-	return atomic_load(&s->failed);
+	return atomic_load(&s->untrusted);
 }
 
-bool session_take_loss(struct session *s)
+bool session_take_loss(struct session *s, uint64_t *seen)
 {
-	return atomic_exchange(&s->failed, false);
+	uint64_t losses = atomic_load(&s->losses);
+
+	if (losses == *seen)
+		return false;
+	*seen = losses;
+	atomic_store(&s->untrusted, false);
+	return true;
 }
 
 /* In a forked child the lock may be held by a thread that isn't there; nothing is sent from there anyway. */

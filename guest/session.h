@@ -44,7 +44,8 @@ struct session {
 	struct pending pending;
 	_Atomic uint32_t *beat; /* the host's heartbeat word; NULL: it has none */
 	_Atomic bool dead;
-	_Atomic bool failed; /* something was lost on the way: the next compute must fail */
+	_Atomic uint64_t losses; /* how often something was lost on the way; every stream's next compute must fail */
+	_Atomic bool untrusted;  /* what is read now may lack what was lost: zeros are given instead */
 	_Atomic uint32_t complaints;
 	uint64_t features;                         /* agreed with the host; APIR_FEATURE_* */
 	_Alignas(8) uint8_t command[APIR_CMD_MAX]; /* the call at hand, under the lock */
@@ -57,10 +58,10 @@ void session_lock(struct session *s);
 void session_unlock(struct session *s);
 /* Whether calls can still succeed; false in a forked child too. */
 bool session_alive(const struct session *s);
-/* Notes that a void call's work was lost, so that the next compute fails. */
+/* Notes that a void call's work was lost: every stream's next compute fails, and until then reads give zeros. */
 void session_note_loss(struct session *s);
 bool session_lost(const struct session *s);
-/* True, once, when something was lost since the last time. */
-bool session_take_loss(struct session *s);
+/* True when something was lost since the stream last asked; `seen` is the stream's own memory. */
+bool session_take_loss(struct session *s, uint64_t *seen);
 
 #endif

@@ -13,6 +13,7 @@ static const char *stream_name(struct abi_backend *b)
 
 static void stream_free(struct abi_backend *b)
 {
+	free(b->context);
 	free(b);
 }
 
@@ -24,17 +25,21 @@ static void stream_synchronize(struct abi_backend *b)
 
 static int32_t stream_compute(struct abi_backend *b, struct abi_graph *graph)
 {
-	(void)b;
-	return graph_compute(graph);
+	return graph_compute(graph, b->context);
 }
 
 struct abi_backend *stream_new(struct abi_device *dev, const char *params)
 {
 	struct abi_backend *b = calloc(1, sizeof *b);
+	uint64_t *losses_seen = malloc(sizeof *losses_seen);
 
 	(void)params;
-	if (!b)
+	if (!b || !losses_seen) {
+		free(b);
+		free(losses_seen);
 		return NULL;
+	}
+	*losses_seen = atomic_load(&plugin.session.losses);
 	*b = (struct abi_backend){
 		.guid = guid,
 		.iface = {
@@ -44,6 +49,7 @@ struct abi_backend *stream_new(struct abi_device *dev, const char *params)
 			.graph_compute = stream_compute,
 		},
 		.device = dev,
+		.context = losses_seen,
 	};
 	return b;
 }
