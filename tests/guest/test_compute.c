@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 SCENARIO(a_graph_gives_what_the_cpu_gives)
 {
@@ -235,6 +236,60 @@ SCENARIO(a_large_graph_computes)
 	program_end(&p);
 }
 
+/* What a view viewed when its graph was computed last may be gone by now: nobody may look there. */
+SCENARIO(a_view_that_views_another_tensor_now_is_not_followed_to_the_old_one)
+{
+	const size_t room = 1 << 16;
+	void *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct abi_tensor *old, *now, *out, *view, *node;
+	struct abi_context *gone, *ctx, *graphs;
+	struct abi_buffer *first, *second;
+	struct abi_graph *graph;
+	float v[64], got[64];
+	struct program p;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	gone = p.g.init((struct abi_init_params){ .mem_size = room, .mem_buffer = memory, .no_alloc = true });
+	old = p.g.new_tensor_4d(gone, 0, 64, 1, 1, 1);
+	first = p.f.backend_alloc_ctx_tensors(gone, p.gpu);
+	ctx = program_context(&p);
+	now = p.g.new_tensor_4d(ctx, 0, 64, 1, 1, 1);
+	out = p.g.new_tensor_4d(ctx, 0, 64, 1, 1, 1);
+	second = p.f.backend_alloc_ctx_tensors(ctx, p.gpu);
+	graphs = program_context(&p);
+	view = p.f.view_2d(graphs, old, 64, 1, sizeof v, 0);
+	view->buffer = first;
+	view->op = 0;
+	view->src[0] = NULL;
+	node = p.f.scale(graphs, view, 2.0f);
+	node->data = out->data;
+	node->buffer = second;
+	graph = p.f.new_graph(graphs);
+	p.f.build_forward_expand(graph, node);
+	numbers_fill(v, 64, 1);
+	p.g.tensor_set(old, v, 0, sizeof v);
+	for (int i = 0; i < 64; i++)
+		v[i] = (float)i;
+	p.g.tensor_set(now, v, 0, sizeof v);
+	CHECK(p.g.graph_compute(p.gpu, graph) == ABI_STATUS_SUCCESS);
+	CHECK(p.g.graph_compute(p.gpu, graph) == ABI_STATUS_SUCCESS);
+	view->view_src = now;
+	view->data = now->data;
+	view->buffer = second;
+	p.g.free(gone);
+	munmap(memory, room);
+	CHECK(p.g.graph_compute(p.gpu, graph) == ABI_STATUS_SUCCESS);
+	p.g.tensor_get(node, got, 0, sizeof got);
+	for (int i = 0; i < 64; i++)
+		CHECK(got[i] == 2.0f * v[i]);
+	p.g.buffer_free(first);
+	p.g.buffer_free(second);
+	p.g.free(graphs);
+	p.g.free(ctx);
+	program_end(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +298,7 @@ int main(void)
 		cmocka_unit_test(a_graph_gives_what_the_cpu_gives),
 		cmocka_unit_test(a_graph_that_changes_in_place_is_sent_anew),
 		cmocka_unit_test(a_graph_at_an_old_graphs_address_is_a_new_graph),
+		cmocka_unit_test(a_view_that_views_another_tensor_now_is_not_followed_to_the_old_one),
 		cmocka_unit_test(two_threads_with_two_streams_get_their_own_results),
 		cmocka_unit_test(a_large_graph_computes),
 	};
