@@ -57,8 +57,9 @@ run_gives_a_device() {
     nothing_left
 }
 run_passes_signals() {
-    local signal out=$WORK/signal.out
+    local signal out
     for signal in TERM INT HUP; do
+        out=$WORK/signal.$signal.out
         case_start "$out" env --default-signal="$signal" "$CLI" run -- bash -c "trap 'echo got $signal; exit 42' $signal; echo ready; while :; do sleep 0.1; done"
         within 20 has "$out" ready || fail "the command didn't start"
         kill -$signal "$started"
