@@ -14,7 +14,7 @@
 #include "guest/transport/transport.h"
 #include "proto/apir_wire.h"
 
-#define SESSION_PATIENCE_MS 4000
+#define SESSION_PATIENCE_MS 3000
 #define HEARTBEAT_OFFSET    (APIR_REPLY_BLOB_SIZE - 64) /* of the heartbeat word in the reply blob */
 
 /* For a command that nobody waits for: where it will be answered, and data of its own. Made when first used. */

@@ -2,17 +2,24 @@
 # SPDX-License-Identifier: MIT
 # What a test's guest runs: commands that the host leaves in $WORK/guest as N.sh, each beside the others. Their output
 # goes to N.out and N.err, and then their status to N.status. The file "stop" ends the guest.
+# Through pipes: writing to the share is slow, and llama.cpp ends without waiting for the thread that writes its log.
 set -eu
 repo=$PWD
 cd "$WORK/guest"
+
+run() {
+	code=0
+	(cd "$repo" && exec timeout -k 5 270 sh "$WORK/guest/$1.sh") || code=$?
+	echo $code >"/tmp/$1.status"
+}
+
 n=1
 : >ready
 while [ ! -e stop ]; do
 	if [ -e $n.sh ]; then
 		{
-			code=0
-			(cd "$repo" && exec timeout -k 5 270 sh "$WORK/guest/$n.sh") >$n.out 2>$n.err || code=$?
-			echo $code >$n.new
+			{ run $n 2>&1 >&3 3>&- | cat >$n.err; } 3>&1 | cat >$n.out
+			cp /tmp/$n.status $n.new
 			mv $n.new $n.status
 		} &
 		n=$((n + 1))

@@ -82,15 +82,15 @@ types='(f32|f16|q4_0|q8_0)'
 sample="MUL_MAT 40 type_a=$types,type_b=f32,m=16,n=[1-9],k=256,bs=\[[12],1\]
 ROPE 40 ne_a=\[64,
 SOFT_MAX 40 ne=\[16,(2|16),
-FLASH_ATTN_EXT 30 hsk=64,.*nr23=\[1,1\],kv=113,nb=[13],.*type_K=(f16|q8_0)
-GET_ROWS 20 type=(f32|f16|q4_0|q8_0),n=256,m=5,r=4,be1=1,be2=1,v=[01],vs0=[01],offset
+FLASH_ATTN_EXT 20 hsk=64,.*nr23=\[1,1\],kv=113,nb=[13],.*type_K=(f16|q8_0)
+GET_ROWS 10 type=(f32|f16|q4_0|q8_0),n=256,m=5,r=4,be1=1,be2=1,v=[01],vs0=[01],offset
 SET_ROWS 40 type_dst=(f32|f16|q8_0),type_idx=i64,ne=\[[0-9]*,[35],1,
-CPY 20 type_src=$types,type_dst=$types,ne_src=\[256,2,3,4\]
+CPY 10 type_src=$types,type_dst=$types,ne_src=\[256,2,3,4\]
 ADD 20 ne=\[10,5,[14],[13]\],
 RMS_NORM 20
-SWIGLU 15 type=f32
-REGLU 15 type=f32
-GEGLU 15 type=f32"
+SWIGLU 10 type=f32
+REGLU 10 type=f32
+GEGLU 10 type=f32"
 check "test-backend-ops in the guest as natively" ops_run
 while read -r op least _; do
     check "$op in the guest as natively" ops_of "$op" "$least"

@@ -78,7 +78,8 @@ int main(int argc, char **argv)
 	double wall = 0, cpu = 0, least = argc > 2 ? atof(argv[2]) : 250;
 	int n = 4;
 
-	ggml_backend_load_all();
+	if (getenv("GGML_BACKEND_PATH"))
+		ggml_backend_load(getenv("GGML_BACKEND_PATH")); /* the others take long to load */
 	backend = argc > 1 ? ggml_backend_init_by_name(argv[1], NULL) : NULL;
 	if (!backend) {
 		fprintf(stderr, "wait: no device '%s'\n", argc > 1 ? argv[1] : "");

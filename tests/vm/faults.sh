@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What dies on the host while a guest computes, and who survives it.
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+cd "$(dirname "$(realpath "$0")")/../.." || exit
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
+. tests/support.sh vm-faults "${1:-build}"
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/vm.sh
+. tests/vm/vm.sh
+
+text=$(native_text 48)
+vm_serve gpu
+# shellcheck disable=SC2046 # several words
+vm_boot $(device gpu)
+
+# killed_by WHO: a program generates in the guest while the process that WHO names in the log is killed
+killed_by() {
+    local victim start took
+    guest_start "tests/complete $MODEL VirtGPU0 3900"
+    within 120 test -s "$job.out" || { cat "$job.err"; fail "no text came"; }
+    victim=$("$1" "$WORK/gpu.log")
+    [ -n "$victim" ] || fail "the log doesn't name the process"
+    start=$(now)
+    kill -KILL "$victim"
+    guest_ended 60
+    took=$(($(now) - start))
+    note "ended with status $status after $took ms"
+    cat "$job.err"
+    [ "$status" != 0 ] || fail "the program doesn't tell of the loss"
+    [ "$status" -lt 124 ] || fail "the program was ended by a signal ($status)"
+    [ $took -le 5000 ] || fail "it took $took ms"
+    must_have "$job.err" "the host is gone"
+}
+worker_killed() {
+    killed_by worker_of
+    is_gone "$boot" && fail "QEMU is gone"
+    is_gone "$(door_of "$WORK/gpu.log")" && fail "the door is gone"
+    guest "tests/complete $MODEL VirtGPU0 48"
+    cmp "$text" "$job.out"
+}
+# The same while a neighbour computes, whose text must come out right.
+neighbour_goes_on() {
+    local first victim
+    guest_start "tests/complete $MODEL VirtGPU0 200"
+    first=$job
+    within 120 test -s "$job.out" || fail "no text came from the first"
+    guest_start "tests/complete $MODEL VirtGPU0 3900"
+    within 120 test -s "$job.out" || fail "no text came from the second"
+    victim=$(worker_of "$WORK/gpu.log")
+    kill -KILL "$victim"
+    guest_ended 60
+    [ "$status" != 0 ] || fail "the one whose worker died doesn't tell"
+    job=$first
+    guest_ended
+    [ "$status" = 0 ] || fail "the other one ended with $status"
+    cmp "$(native_text 200)" "$job.out"
+}
+door_killed() {
+    killed_by door_of
+    guest "echo still here; uname -r" 30
+    must_have "$job.out" "still here"
+    is_gone "$boot" && fail "QEMU is gone"
+    is_gone "${vm_servers[0]}" && fail "serve is gone"
+    # No processes of the device are left on the host.
+    # shellcheck disable=SC2317
+    none() { is_gone "$(worker_of "$WORK/gpu.log")"; }
+    within 10 none || fail "the worker is left behind"
+}
+
+check "the worker killed in mid-generation: an error, the door and the VM go on, the next program runs" worker_killed
+check "a program whose neighbour's worker is killed goes on" neighbour_goes_on
+check "the door killed in mid-generation: an error, and the VM goes on" door_killed
+checks_end
