@@ -49,31 +49,34 @@ static bool word_spin(const _Atomic uint32_t *word, uint64_t ns)
 static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long_wait, uint32_t limit_ms)
 {
 	uint32_t waited = 0, still = 0;
-	uint32_t beat = s->beat ? atomic_load_explicit(s->beat, memory_order_relaxed) : 0;
+	uint32_t beat = s->beat ? atomic_load_explicit(s->beat, memory_order_relaxed) : 0, now;
 
 	if (word_spin(word, long_wait ? SPIN_LONG_NS : SPIN_NS))
 		return 0;
 	for (;;) {
+		uint64_t start = now_ns();
 		int r = s->transport->ops->wait(s->transport, word, SLICE_MS);
+		uint64_t took = (now_ns() - start) / 1000000;
 
 		if (r > 0)
 			return 0;
 		if (r < 0 && r != -EINTR)
 			return -EPIPE;
-		waited += SLICE_MS;
+		/* A slice counts for what it took, but a pause of the whole guest counts for little. */
+		if (took > 2 * SLICE_MS)
+			took = 2 * SLICE_MS;
+		waited += (uint32_t)took;
 		if (limit_ms && waited >= limit_ms)
 			return -ETIMEDOUT;
 		if (!s->beat)
 			continue;
-		if (atomic_load_explicit(s->beat, memory_order_relaxed) !=
-			beat) { /* the worker's heartbeat_run() adds */
-			beat = atomic_load_explicit(s->beat, memory_order_relaxed);
+		still += (uint32_t)took;
+		now = atomic_load_explicit(s->beat, memory_order_relaxed); /* the worker's heartbeat_run() adds */
+		if (now != beat)
 			still = 0;
-		} else {
-			still += SLICE_MS;
-			if (still >= SESSION_PATIENCE_MS)
-				return -EPIPE;
-		}
+		else if (still >= SESSION_PATIENCE_MS)
+			return -EPIPE;
+		beat = now;
 	}
 }
 
