@@ -14,13 +14,13 @@ small=(--window 512M)
 for host in "${hosts[@]}"; do
     export VIRGL_APIR_LOG_TO_FILE=$WORK/$host.debug
     case $host in
-    plain) vm_serve $host "${small[@]}" ;;
-    venus) vm_serve $host "${small[@]}" --venus-capset ;;
-    route_empty) VIRGL_ROUTE_VENUS_TO_APIR='' vm_serve $host "${small[@]}" ;;
-    route_0) VIRGL_ROUTE_VENUS_TO_APIR=0 vm_serve $host "${small[@]}" ;;
-    no_path) vm_serve $host "${small[@]}" -o ggml.library.path= ;;
-    no_library) vm_serve $host "${small[@]}" --ggml /nonexistent/libggml-cpu.so ;;
-    no_backend) vm_serve $host "${small[@]}" --backend /nonexistent/libggml-virtgpu-backend.so ;;
+    plain) vm_serve "$host" "${small[@]}" ;;
+    venus) vm_serve "$host" "${small[@]}" --venus-capset ;;
+    route_empty) VIRGL_ROUTE_VENUS_TO_APIR='' vm_serve "$host" "${small[@]}" ;;
+    route_0) VIRGL_ROUTE_VENUS_TO_APIR=0 vm_serve "$host" "${small[@]}" ;;
+    no_path) vm_serve "$host" "${small[@]}" -o ggml.library.path= ;;
+    no_library) vm_serve "$host" "${small[@]}" --ggml /nonexistent/libggml-cpu.so ;;
+    no_backend) vm_serve "$host" "${small[@]}" --backend /nonexistent/libggml-virtgpu-backend.so ;;
     esac
 done
 args=()
