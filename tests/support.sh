@@ -124,6 +124,17 @@ must_have() {
     has "$1" "$2" || { tail -n 15 "$1"; fail "$1 lacks: $2"; }
 }
 
+# tells_loss LOG: llama.cpp's log of a program whose host went away says so. It ends without waiting for the thread that
+# writes its log, so the end can be missing; but where its own complaint is, ours came before it.
+tells_loss() {
+    has "$1" "the host is gone" && return
+    if has "$1" "failed to compute graph"; then
+        tail -n 15 "$1"
+        fail "$1 doesn't say that the host is gone"
+    fi
+    note "the end of llama.cpp's log is missing"
+}
+
 # serve_start NAME [SERVE OPTION…]: a server beside the case, its log in $WORK/NAME.log; sets `serve`
 serve_start() {
     local log=$WORK/$1.log

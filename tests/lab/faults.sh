@@ -29,7 +29,7 @@ ends_after() {
     [ "$status" != 0 ] || fail "the program doesn't tell of the loss"
     [ "$status" -lt 128 ] || fail "the program was ended by a signal ($status)"
     [ $took -le 5000 ] || fail "it took $took ms"
-    must_have "$WORK/$1.err" "the host is gone"
+    tells_loss "$WORK/$1.err"
     is_gone "$serve" && fail "serve is gone too"
     tests/complete "$MODEL" VirtGPU0 48 >"$WORK/$1.next" 2>"$WORK/$1.next.err"
     cmp "$text" "$WORK/$1.next"

@@ -24,10 +24,10 @@ types='(f32|f16|bf16|q4_0|q4_1|q5_0|q5_1|q8_0|mxfp4|q2_K|q3_K|q4_K|q5_K|q6_K|iq4
 while read -r op least params; do
     check "$op on VirtGPU0 as on the CPU" one "$op" "$least" "$params"
 done <<OPS
-ADD 70 ne=\[(10|16|64),.*nf=[12],
-GET_ROWS 40 type=(f32|f16|bf16|q4_0|q8_0|i32),n=(1|256),m=(5|8|80),
+ADD 70 ne=\[(10|16),.*nf=[12],
+GET_ROWS 40 type=(f32|f16|bf16|q4_0|q8_0|i32),n=(1|256),m=(5|8|80),r=[0-9]*,be1=[0-9],
 SET_ROWS 500
-ROPE 70 ne_a=\[(64|16),
+ROPE 70 ne_a=\[64,
 SOFT_MAX 100 ne=\[(16|15|1023),
 RMS_NORM 50
 NORM 50

@@ -29,7 +29,7 @@ killed_by() {
     [ "$status" != 0 ] || fail "the program doesn't tell of the loss"
     [ "$status" -lt 124 ] || fail "the program was ended by a signal ($status)"
     [ $took -le 5000 ] || fail "it took $took ms"
-    must_have "$job.err" "the host is gone"
+    tells_loss "$job.err"
 }
 worker_killed() {
     killed_by worker_of
