@@ -164,7 +164,7 @@ static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeo
 {
 	struct drm_transport *d = drm_of(t);
 	int64_t deadline = deadline_after(timeout_ms);
-	int slice = 1, err = 0;
+	int slice = WAIT_SLICE_MS, err = 0;
 
 	if (d->fence_fd < 0 && d->owner == getpid())
 		err = drm_submit(t, NULL, 0, SUBMIT_FENCE);
@@ -178,7 +178,6 @@ static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeo
 			return word_set(word);
 		if (d->fence_fd < 0 || poll(&p, 1, left) > 0)
 			return grace_wait(word, deadline);
-		slice = slice * 2 < WAIT_SLICE_MS ? slice * 2 : WAIT_SLICE_MS;
 	}
 	return 1;
 }
