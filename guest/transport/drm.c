@@ -164,7 +164,7 @@ static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeo
 {
 	struct drm_transport *d = drm_of(t);
 	int64_t deadline = deadline_after(timeout_ms);
-	int slice = WAIT_SLICE_MS, err = 0;
+	int err = 0;
 
 	if (d->fence_fd < 0 && d->owner == getpid())
 		err = drm_submit(t, NULL, 0, SUBMIT_FENCE);
@@ -172,7 +172,7 @@ static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeo
 		return word_set(word) ? 1 : err;
 	while (!word_set(word)) {
 		struct pollfd p = { .fd = d->fence_fd, .events = POLLIN };
-		int left = deadline_left(deadline, slice);
+		int left = deadline_left(deadline, WAIT_SLICE_MS);
 
 		if (!left)
 			return word_set(word);
