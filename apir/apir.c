@@ -6,6 +6,7 @@
 #include "apir/apir.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -393,13 +394,12 @@ void apir_context_destroy(struct apir *a, uint32_t ctx_id)
 	timer_set(a);
 }
 
-int apir_blob_create(struct apir *a, uint32_t res_id, uint64_t size)
+/* A free slot for a blob of `size` bytes, within the quota. */
+static int blob_slot(struct apir *a, uint32_t res_id, uint64_t size, struct blob **out)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), rounded = round_up(size, page);
 	struct blob *b = NULL;
-	int fd;
 
-	if (!res_id || !rounded)
+	if (!res_id || !size)
 		return -EINVAL;
 	if (blob_find(a, res_id))
 		return -EEXIST;
@@ -407,18 +407,52 @@ int apir_blob_create(struct apir *a, uint32_t res_id, uint64_t size)
 		if (!a->blobs[i].res_id)
 			b = &a->blobs[i];
 	}
-	if (!b || !range_ok(a->blob_bytes, rounded, a->limits.blob_bytes)) {
+	if (!b || !range_ok(a->blob_bytes, size, a->limits.blob_bytes)) {
 		log_warn("blob %" PRIu32 " of %" PRIu64 " bytes is over the quota (%" PRIu32 " blobs, %" PRIu64
 			 " bytes)",
-			res_id, rounded, a->limits.blobs, a->limits.blob_bytes);
+			res_id, size, a->limits.blobs, a->limits.blob_bytes);
 		return -EDQUOT;
 	}
+	*out = b;
+	return 0;
+}
+
+static void blob_fill(struct apir *a, struct blob *b, uint32_t res_id, int fd, uint64_t size)
+{
+	*b = (struct blob){ .res_id = res_id, .fd = fd, .size = size };
+	a->blob_bytes += size;
+}
+
+int apir_blob_create(struct apir *a, uint32_t res_id, uint64_t size)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), rounded = round_up(size, page);
+	struct blob *b;
+	int err = blob_slot(a, res_id, rounded, &b), fd;
+
+	if (err)
+		return err;
 	fd = blob_memfd(rounded);
 	if (fd < 0)
 		return fd;
-	*b = (struct blob){ .res_id = res_id, .fd = fd, .size = rounded };
-	a->blob_bytes += rounded;
+	blob_fill(a, b, res_id, fd, rounded);
 	return 0;
+}
+
+int apir_blob_adopt(struct apir *a, uint32_t res_id, int fd)
+{
+	AUTO_CLOSE int ours = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct blob *b;
+	uint64_t size;
+	int err;
+
+	if (ours < 0)
+		return -errno;
+	err = blob_memfd_seal(ours, &size);
+	if (!err)
+		err = blob_slot(a, res_id, size, &b);
+	if (!err)
+		blob_fill(a, b, res_id, fd_steal(&ours), size);
+	return err;
 }
 
 int apir_blob_fd(const struct apir *a, uint32_t res_id, uint64_t *size)

@@ -64,6 +64,9 @@ void apir_context_destroy(struct apir *a, uint32_t ctx_id);
 
 /* Makes a sealed memfd of `size` bytes (rounded up to a page), zeroed. -EDQUOT over the limits. */
 int apir_blob_create(struct apir *a, uint32_t res_id, uint64_t size);
+/* Takes memory that somebody else made in as a blob: fd is duplicated. What could be shrunk under its users is sealed
+ * first, or refused with -EPERM. */
+int apir_blob_adopt(struct apir *a, uint32_t res_id, int fd);
 /* The blob's memfd, borrowed, and its size in bytes (rounded); -ENOENT. */
 int apir_blob_fd(const struct apir *a, uint32_t res_id, uint64_t *size);
 /* Gives the blob to the context's worker, or takes it away; attaching twice is no error. */

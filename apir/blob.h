@@ -8,5 +8,7 @@
 /* A zeroed memfd of `size` bytes (a multiple of the page size), sealed against shrinking, growing and further
  * seals; or -errno. */
 int blob_memfd(uint64_t size);
+/* Seals somebody else's memfd against shrinking and tells its size. -EPERM: it can't be sealed. */
+int blob_memfd_seal(int fd, uint64_t *size);
 
 #endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Contexts and their commands. One of capset 10 is APIR's. One of capset 4 is APIR's where Venus is routed to it or
+ * where there is no Venus; else it is made in the real library and its first command decides: APIR's handshake makes it
+ * APIR's, and the blobs that the guest made before (the reply goes into one) are adopted, by their descriptors.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "apir/log.h"
+#include "doors/virgl/door.h"
+#include "doors/virgl/fences.h"
+#include "doors/virgl/real.h"
+#include "proto/apir_wire.h"
+#include "proto/util.h"
+
+/* A handshake of 0.2 is its header and two versions; ours may greet behind them. */
+static bool is_handshake(const void *cmd, size_t size)
+{
+	const size_t plain = APIR_CMD_HEADER_SIZE + 2 * sizeof(uint32_t);
+	struct apir_greeting g;
+	int32_t head[2];
+
+	if (size != plain && size != plain + sizeof g)
+		return false;
+	memcpy(head, cmd, sizeof head);
+	if (head[0] != APIR_VENUS_TYPE_BASE + APIR_HANDSHAKE || head[1] != 0)
+		return false;
+	if (size == plain)
+		return true;
+	memcpy(&g, (const char *)cmd + plain, sizeof g);
+	return g.magic == APIR_GREETING_MAGIC;
+}
+
+static int context_create_ours(uint32_t ctx_id, uint32_t capset, uint32_t n, const char *name)
+{
+	struct virgl_context *c = context_find(ctx_id);
+	char text[64] = "";
+	int err;
+
+	if (c)
+		return c->owner == OWNER_APIR && c->capset == capset ? 0 : EINVAL;
+	if (!door_apir())
+		return ENOMEM;
+	snprintf(text, sizeof text, "%.*s", (int)(n < sizeof text ? n : sizeof text - 1), name ? name : "");
+	err = apir_context_create(door.apir, ctx_id, text);
+	if (err)
+		return -err;
+	c = context_add(ctx_id, capset, OWNER_APIR);
+	if (!c) {
+		apir_context_destroy(door.apir, ctx_id);
+		return ENOMEM;
+	}
+	log_debug("context %u is of capset %u", ctx_id, capset);
+	return 0;
+}
+
+int virgl_renderer_context_create_with_flags(uint32_t ctx_id, uint32_t flags, uint32_t n, const char *name)
+{
+	uint32_t capset = flags & VIRGL_CONTEXT_CAPSET_MASK;
+	bool ours = capset == APIR_CAPSET_APIR;
+	struct virgl_context *c;
+	int err = EINVAL;
+
+	fences_note_submit(0);
+	door_lock();
+	if (capset == APIR_CAPSET_VENUS)
+		ours = !door_venus_is_real();
+	if (ours && ctx_id && flags == capset)
+		err = context_create_ours(ctx_id, capset, n, name);
+	door_unlock();
+	if (ours || !real()->renderer_context_create_with_flags)
+		return err;
+	err = real()->renderer_context_create_with_flags(ctx_id, flags, n, name);
+	if (err || capset != APIR_CAPSET_VENUS)
+		return err;
+	door_lock();
+	c = context_find(ctx_id) ? NULL : context_add(ctx_id, capset, OWNER_UNDECIDED);
+	if (c)
+		c->in_real = true;
+	door_unlock();
+	return 0;
+}
+
+int virgl_renderer_context_create(uint32_t ctx_id, uint32_t n, const char *name)
+{
+	fences_note_submit(0);
+	return real()->renderer_context_create ? real()->renderer_context_create(ctx_id, n, name) : EINVAL;
+}
+
+/* The early blobs of a context that turned out to be the real library's are its own. */
+static void early_forget(uint32_t ctx_id)
+{
+	for (size_t i = 0; i < door.n_resources; i++) {
+		if (door.resources[i].id && door.resources[i].kind == RES_EARLY && door.resources[i].ctx_id == ctx_id)
+			resource_remove(&door.resources[i]);
+	}
+}
+
+void virgl_renderer_context_destroy(uint32_t ctx_id)
+{
+	struct virgl_context *c;
+	bool in_real = true;
+
+	fences_note_submit(0);
+	door_lock();
+	c = context_find(ctx_id);
+	if (c) {
+		in_real = c->in_real;
+		if (c->owner == OWNER_APIR)
+			apir_context_destroy(door.apir, ctx_id);
+		early_forget(ctx_id);
+		context_remove(c);
+	}
+	door_unlock();
+	door_wake(); /* to see the worker off */
+	if (in_real && real()->renderer_context_destroy)
+		real()->renderer_context_destroy(ctx_id);
+}
+
+/* The blob's memory, shared with the real library. 0 or -errno. */
+static int blob_adopt(uint32_t ctx_id, uint32_t res_id)
+{
+	struct virgl_resource *r;
+	uint32_t type = 0;
+	int fd = -1, err;
+
+	if (!real()->renderer_resource_export_blob || real()->renderer_resource_export_blob(res_id, &type, &fd))
+		return -ENOTSUP;
+	door_lock();
+	r = resource_find(res_id);
+	err = type == VIRGL_BLOB_FD_SHM && r ? apir_blob_adopt(door.apir, res_id, fd) : -ENOTSUP;
+	if (!err) {
+		r->kind = RES_ADOPTED;
+		err = apir_blob_attach(door.apir, ctx_id, res_id);
+	}
+	door_unlock();
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/* An undecided context speaks APIR: it becomes ours. */
+static int context_adopt(uint32_t ctx_id)
+{
+	uint32_t early[32], n = 0;
+	int err;
+
+	door_lock();
+	for (size_t i = 0; i < door.n_resources && n < ARRAY_SIZE(early); i++) {
+		const struct virgl_resource *r = &door.resources[i];
+
+		if (r->id && r->kind == RES_EARLY && r->ctx_id == ctx_id)
+			early[n++] = r->id;
+	}
+	err = door_apir() ? apir_context_create(door.apir, ctx_id, "") : -ENOMEM;
+	if (!err)
+		context_find(ctx_id)->owner = OWNER_APIR;
+	door_unlock();
+	for (uint32_t i = 0; !err && i < n; i++)
+		err = blob_adopt(ctx_id, early[i]);
+	if (err)
+		log_error("context %u: its blobs can't be shared with a worker: %s: set VIRGL_ROUTE_VENUS_TO_APIR",
+			ctx_id, strerror(-err));
+	else
+		log_debug("context %u is of capset %u, beside Venus", ctx_id, APIR_CAPSET_VENUS);
+	return err;
+}
+
+/* Decides an undecided context; true when the command is APIR's. */
+static bool is_ours(uint32_t ctx_id, const void *cmd, size_t size)
+{
+	struct virgl_context *c;
+	bool adopt = false, ours;
+
+	door_lock();
+	c = context_find(ctx_id);
+	ours = c && c->owner == OWNER_APIR;
+	if (c && !ours) {
+		adopt = is_handshake(cmd, size);
+		if (!adopt) {
+			early_forget(ctx_id);
+			context_remove(c);
+		}
+	}
+	door_unlock();
+	if (adopt)
+		context_adopt(ctx_id);
+	return ours || adopt;
+}
+
+static int submit_ours(uint32_t ctx_id, const void *cmd, size_t size)
+{
+	int err;
+
+	door_lock();
+	err = apir_submit(door.apir, ctx_id, 0, cmd, size);
+	apir_kick(door.apir);
+	door_unlock();
+	fences_note_submit(ctx_id);
+	return err ? EINVAL : 0;
+}
+
+int virgl_renderer_submit_cmd(void *cmd, int ctx_id, int n_words)
+{
+	fences_note_submit(0);
+	if (n_words < 0)
+		return EINVAL;
+	if (is_ours((uint32_t)ctx_id, cmd, (size_t)n_words * 4))
+		return submit_ours((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
+	return real()->renderer_submit_cmd ? real()->renderer_submit_cmd(cmd, ctx_id, n_words) : EINVAL;
+}
+
+/* APIR's commands of a context run in order, so there is no fence to wait for. */
+int virgl_renderer_submit_cmd2(void *cmd, int ctx_id, int n_words, uint64_t *fences, uint32_t n_fences)
+{
+	fences_note_submit(0);
+	if (n_words < 0)
+		return EINVAL;
+	if (is_ours((uint32_t)ctx_id, cmd, (size_t)n_words * 4))
+		return n_fences ? EINVAL : submit_ours((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
+	return real()->renderer_submit_cmd2 ? real()->renderer_submit_cmd2(cmd, ctx_id, n_words, fences, n_fences)
+	                                    : EINVAL;
+}
+
+void virgl_renderer_ctx_attach_resource(int ctx_id, int res_id)
+{
+	const struct virgl_context *c;
+	const struct virgl_resource *r;
+	bool ours = false, pass = true;
+
+	fences_note_submit(0);
+	door_lock();
+	c = context_find((uint32_t)ctx_id);
+	r = resource_find((uint32_t)res_id);
+	if (r && r->kind != RES_EARLY) {
+		ours = c && c->owner == OWNER_APIR;
+		pass = r->kind == RES_ADOPTED && (!c || c->in_real);
+	}
+	if (ours) {
+		apir_blob_attach(door.apir, (uint32_t)ctx_id, (uint32_t)res_id);
+		apir_kick(door.apir);
+	}
+	door_unlock();
+	if (pass && real()->renderer_ctx_attach_resource)
+		real()->renderer_ctx_attach_resource(ctx_id, res_id);
+}
+
+void virgl_renderer_ctx_detach_resource(int ctx_id, int res_id)
+{
+	const struct virgl_context *c;
+	const struct virgl_resource *r;
+	bool pass = true;
+
+	fences_note_submit(0);
+	door_lock();
+	c = context_find((uint32_t)ctx_id);
+	r = resource_find((uint32_t)res_id);
+	if (r && r->kind != RES_EARLY) {
+		if (c && c->owner == OWNER_APIR)
+			apir_blob_detach(door.apir, (uint32_t)ctx_id, (uint32_t)res_id);
+		pass = r->kind == RES_ADOPTED && (!c || c->in_real);
+	}
+	door_unlock();
+	if (pass && real()->renderer_ctx_detach_resource)
+		real()->renderer_ctx_detach_resource(ctx_id, res_id);
+}

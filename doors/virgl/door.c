@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See door.h. The APIR component outlives virgl_renderer_cleanup(), since keys may be set before the next init and
+ * workers on their way out are still to be seen off; the thread lives as long.
+ */
+#include "doors/virgl/door.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include "apir/log.h"
+#include "doors/virgl/fences.h"
+#include "doors/virgl/real.h"
+#include "proto/apir_wire.h"
+#include "proto/util.h"
+
+#define WORKER_ENV "VIRGL_APIR_WORKER"
+
+struct door door;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int wake = -1;
+
+void door_lock(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void door_unlock(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+void door_wake(void)
+{
+	if (wake >= 0)
+		eventfd_write(wake, 1);
+}
+
+static void on_context_lost(void *user, uint32_t ctx_id)
+{
+	(void)user;
+	(void)ctx_id; /* apir drops what comes for it, and has said so */
+}
+
+static void *thread_run(void *unused)
+{
+	struct pollfd p[2] = { { .fd = apir_fd(door.apir), .events = POLLIN }, { .fd = wake, .events = POLLIN } };
+	eventfd_t n;
+
+	(void)unused;
+	for (;;) {
+		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+			return NULL;
+		if (p[1].revents)
+			eventfd_read(wake, &n);
+		door_lock();
+		if (apir_dispatch(door.apir) < 0)
+			log_error("cannot hear of finished work: %s", strerror(errno));
+		door_unlock();
+		fences_tell();
+	}
+}
+
+/* With all signals blocked: they are the VMM's. */
+static int thread_start(void)
+{
+	sigset_t all, old;
+	pthread_t t;
+	int err;
+
+	wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (wake < 0)
+		return -errno;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&t, NULL, thread_run, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!err)
+		pthread_detach(t);
+	return -err;
+}
+
+struct apir *door_apir(void)
+{
+	static const struct apir_listener listener = { .fence_done = fences_on_done, .context_lost = on_context_lost };
+	const struct apir_options options = { .worker = getenv(WORKER_ENV) };
+	int err;
+
+	if (door.apir)
+		return door.apir;
+	apir_log_name("virgl %d", (int)getpid());
+	err = apir_create(&door.apir, &options, &listener, NULL);
+	if (!err)
+		err = thread_start();
+	if (err) {
+		log_error("APIR cannot start: %s", strerror(-err));
+		apir_destroy(door.apir);
+		door.apir = NULL;
+	}
+	return door.apir;
+}
+
+/* Before init the library can only be asked whether it was built with Venus; a server that starts without Venus gets
+ * numbers for it too, which mean nothing. */
+bool door_venus_is_real(void)
+{
+	uint32_t version = 0, size = 0;
+
+	if (!real()->renderer_get_cap_set ||
+		(door.initialised && (!door.real_works || !(door.flags & VIRGL_FLAG_VENUS))))
+		return false;
+	if (door_apir() && apir_routes_venus(door.apir))
+		return false;
+	door_unlock();
+	real()->renderer_get_cap_set(APIR_CAPSET_VENUS, &version, &size);
+	door_lock();
+	return size > 0;
+}
+
+struct virgl_context *context_find(uint32_t ctx_id)
+{
+	for (size_t i = 0; ctx_id && i < door.n_contexts; i++) {
+		if (door.contexts[i].id == ctx_id)
+			return &door.contexts[i];
+	}
+	return NULL;
+}
+
+/* Room for one more in a table of slots that starts with a uint32_t id, where 0 is free; NULL: no memory. */
+static void *slot_take(void **table, size_t *n, size_t size)
+{
+	char *slots = *table;
+
+	for (size_t i = 0; i < *n; i++) {
+		uint32_t id;
+
+		memcpy(&id, slots + i * size, sizeof id);
+		if (!id)
+			return slots + i * size;
+	}
+	slots = realloc(slots, (*n + 16) * size);
+	if (!slots)
+		return NULL;
+	memset(slots + *n * size, 0, 16 * size);
+	*table = slots;
+	*n += 16;
+	return slots + (*n - 16) * size;
+}
+
+struct virgl_context *context_add(uint32_t ctx_id, uint32_t capset, enum owner owner)
+{
+	void *table = door.contexts;
+	struct virgl_context *c = slot_take(&table, &door.n_contexts, sizeof *c);
+
+	door.contexts = table;
+	if (c)
+		*c = (struct virgl_context){ .id = ctx_id, .capset = capset, .owner = owner, .poll_fd = -1 };
+	return c;
+}
+
+void context_remove(struct virgl_context *c)
+{
+	if (c->poll_fd >= 0)
+		close(c->poll_fd);
+	c->id = 0;
+}
+
+struct virgl_resource *resource_find(uint32_t res_id)
+{
+	for (size_t i = 0; res_id && i < door.n_resources; i++) {
+		if (door.resources[i].id == res_id)
+			return &door.resources[i];
+	}
+	return NULL;
+}
+
+struct virgl_resource *resource_add(uint32_t res_id, enum kind kind)
+{
+	void *table = door.resources;
+	struct virgl_resource *r = slot_take(&table, &door.n_resources, sizeof *r);
+
+	door.resources = table;
+	if (r)
+		*r = (struct virgl_resource){ .id = res_id, .kind = kind };
+	return r;
+}
+
+void resource_remove(struct virgl_resource *r)
+{
+	if (r->map)
+		munmap(r->map, r->size);
+	r->id = 0;
+}
+
+void door_clear(void)
+{
+	for (size_t i = 0; i < door.n_contexts; i++) {
+		if (!door.contexts[i].id)
+			continue;
+		if (door.contexts[i].owner == OWNER_APIR)
+			apir_context_destroy(door.apir, door.contexts[i].id);
+		context_remove(&door.contexts[i]);
+	}
+	for (size_t i = 0; i < door.n_resources; i++) {
+		if (!door.resources[i].id)
+			continue;
+		if (door.resources[i].kind != RES_EARLY)
+			apir_blob_unref(door.apir, door.resources[i].id);
+		resource_remove(&door.resources[i]);
+	}
+}
+
+int virgl_apir_configure_kv(uint32_t ctx_id, const char *key, const char *value)
+{
+	int err = -EINVAL;
+
+	door_lock();
+	if (key && value)
+		err = door_apir() ? apir_configure(door.apir, ctx_id, key, value) : -ENOMEM;
+	door_unlock();
+	return err;
+}

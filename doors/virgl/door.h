@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The virglrenderer door's own state: which contexts and resources of the VMM are APIR's, one struct apir, and a
+ * thread that hears of finished work.
+ *
+ * A VMM calls virglrenderer from one thread at a time; our thread comes beside it. The lock guards everything here. It
+ * is never held while the real library or the VMM's callbacks run: the library calls its own exported functions, which
+ * are ours now, and a VMM may hold a lock of its own.
+ */
+#ifndef DOORS_VIRGL_DOOR_H
+#define DOORS_VIRGL_DOOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "apir/apir.h"
+#include "doors/virgl/virgl_api.h"
+
+/*
+ * A context that isn't listed is the real library's. One of capset 4 is undecided until its first command, when the
+ * real library has Venus: it exists there, and becomes APIR's when that command is APIR's handshake.
+ */
+enum owner { OWNER_UNDECIDED, OWNER_APIR };
+
+struct virgl_context {
+	uint32_t id; /* 0: free */
+	uint32_t capset;
+	enum owner owner;
+	bool in_real; /* exists in the real library too */
+	int poll_fd;  /* an eventfd; -1: nobody asked for it */
+};
+
+/* A resource that isn't listed is the real library's. Early: made in an undecided context. */
+enum kind { RES_APIR, RES_EARLY, RES_ADOPTED };
+
+struct virgl_resource {
+	uint32_t id; /* 0: free */
+	enum kind kind;
+	uint32_t ctx_id; /* early: of the undecided context */
+	void *map;       /* ours: where virgl_renderer_resource_map() put it; NULL: it didn't */
+	uint64_t size;
+};
+
+struct door {
+	struct apir *apir; /* NULL until first needed */
+	bool initialised;  /* between virgl_renderer_init() and _cleanup() */
+	bool real_works;   /* the real library was initialised too */
+	int flags;         /* of init */
+	void *cookie;      /* the VMM's, and its callbacks: as far as their version goes, zeros behind it */
+	struct virgl_renderer_callbacks callbacks;
+	struct virgl_context *contexts;
+	struct virgl_resource *resources;
+	size_t n_contexts, n_resources; /* slots */
+};
+
+extern struct door door;
+
+void door_lock(void);
+void door_unlock(void);
+
+/* The APIR component, made at the first call, with its thread; NULL: it can't be made, which was logged. Locked. */
+struct apir *door_apir(void);
+/* Lets the thread run soon. */
+void door_wake(void);
+/* Whether the real library answers for capset 4: it has Venus, and Venus isn't routed to APIR. Locked. */
+bool door_venus_is_real(void);
+/* Destroys every context and resource of ours. Locked. */
+void door_clear(void);
+
+/* NULL: not listed. Locked, as are all below. */
+struct virgl_context *context_find(uint32_t ctx_id);
+/* NULL: no memory. */
+struct virgl_context *context_add(uint32_t ctx_id, uint32_t capset, enum owner owner);
+void context_remove(struct virgl_context *c);
+struct virgl_resource *resource_find(uint32_t res_id);
+struct virgl_resource *resource_add(uint32_t res_id, enum kind kind);
+void resource_remove(struct virgl_resource *r);
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See fences.h. Done fences wait in a list until the VMM may be told: by our thread when it asked for asynchronous
+ * callbacks, else from within its next poll.
+ *
+ * A fence of the global timeline names no context. It belongs to the command that the VMM passed on just before; when
+ * that was a submission to APIR, the fence waits for that work, and later fences of this timeline wait for it, since
+ * they are told in order. All others are the real library's, and touched only while one of APIR's is pending.
+ */
+#include "doors/virgl/fences.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "doors/virgl/door.h"
+#include "doors/virgl/real.h"
+#include "proto/util.h"
+
+#define GLOBAL_RING UINT32_MAX /* of apir's fences that stand for one of the global timeline */
+#define MAX_GLOBALS 65536
+
+struct done {
+	uint32_t ctx_id; /* 0: of the global timeline */
+	uint32_t ring;
+	uint64_t id;
+};
+
+struct global {
+	uint32_t id;
+	uint64_t serial; /* of the fence in apir; 0: the real library's */
+	bool done;
+};
+
+static struct done *dones;
+static size_t n_dones, room_dones;
+static struct global *globals; /* in order; all behind the first APIR fence that is pending */
+static size_t n_globals, room_globals;
+static uint64_t last_serial;
+static _Atomic uint32_t last_submit; /* the context of the command at hand */
+static int poll_event = -1, poll_both = -1;
+
+/* Held while the VMM is told: its callbacks must not run when cleanup has returned. */
+static pthread_mutex_t telling = PTHREAD_MUTEX_INITIALIZER;
+
+static bool asynchronous(void)
+{
+	return door.flags & VIRGL_FLAG_ASYNC_FENCES;
+}
+
+/* One more element at the end of an array; NULL: no memory. */
+static void *append(void *array, size_t *n, size_t *room, size_t size)
+{
+	char **a = array;
+
+	if (*n == *room) {
+		size_t more = *room ? *room * 2 : 64;
+		char *grown = realloc(*a, more * size);
+
+		if (!grown)
+			return NULL;
+		*a = grown;
+		*room = more;
+	}
+	return *a + (*n)++ * size;
+}
+
+static void done_add(uint32_t ctx_id, uint32_t ring, uint64_t id)
+{
+	struct virgl_context *c = context_find(ctx_id);
+	struct done *d = append(&dones, &n_dones, &room_dones, sizeof *d);
+
+	if (!d)
+		return; /* the guest's wait is lost, nothing else */
+	*d = (struct done){ ctx_id, ring, id };
+	if (asynchronous())
+		return;
+	if (poll_event >= 0)
+		eventfd_write(poll_event, 1);
+	if (c && c->poll_fd >= 0)
+		eventfd_write(c->poll_fd, 1);
+}
+
+/* Moves those at the head that are done to what is to be told. */
+static void globals_retire(void)
+{
+	size_t n = 0;
+
+	while (n < n_globals && globals[n].done)
+		done_add(0, 0, globals[n++].id);
+	n_globals -= n;
+	memmove(globals, globals + n, n_globals * sizeof *globals);
+}
+
+void fences_on_done(void *user, uint32_t ctx_id, uint32_t ring, uint64_t fence_id)
+{
+	(void)user;
+	if (ring != GLOBAL_RING) {
+		done_add(ctx_id, ring, fence_id);
+		return;
+	}
+	for (size_t i = 0; i < n_globals; i++)
+		globals[i].done |= globals[i].serial == fence_id;
+	globals_retire();
+}
+
+void fences_note_submit(uint32_t ctx_id)
+{
+	atomic_store(&last_submit, ctx_id);
+}
+
+/* Tells what is done, of one context, or with 0 of all. */
+static void tell(uint32_t ctx_id)
+{
+	struct virgl_renderer_callbacks cb;
+	struct done *mine = NULL;
+	size_t n = 0, kept = 0;
+	void *cookie;
+
+	pthread_mutex_lock(&telling);
+	door_lock();
+	cb = door.callbacks;
+	cookie = door.cookie;
+	if (n_dones)
+		mine = malloc(n_dones * sizeof *mine);
+	for (size_t i = 0; mine && i < n_dones; i++) {
+		if (!ctx_id || dones[i].ctx_id == ctx_id)
+			mine[n++] = dones[i];
+		else
+			dones[kept++] = dones[i];
+	}
+	if (mine)
+		n_dones = kept;
+	door_unlock();
+	for (size_t i = 0; i < n; i++) {
+		if (!mine[i].ctx_id && cb.write_fence)
+			cb.write_fence(cookie, (uint32_t)mine[i].id);
+		else if (mine[i].ctx_id && cb.write_context_fence)
+			cb.write_context_fence(cookie, mine[i].ctx_id, mine[i].ring, mine[i].id);
+	}
+	free(mine);
+	pthread_mutex_unlock(&telling);
+}
+
+void fences_tell(void)
+{
+	if (asynchronous())
+		tell(0);
+}
+
+void fences_on_real(void *cookie, uint32_t fence_id)
+{
+	bool older;
+
+	(void)cookie;
+	door_lock();
+	older = !n_globals || (int32_t)(globals[0].id - fence_id) > 0;
+	for (size_t i = 0; i < n_globals; i++)
+		globals[i].done |= !globals[i].serial && (int32_t)(fence_id - globals[i].id) >= 0;
+	globals_retire();
+	if (older)
+		done_add(0, 0, fence_id);
+	door_unlock();
+	/* In the other mode we are within virgl_renderer_poll(), which tells next. */
+	fences_tell();
+}
+
+void fences_stop(void)
+{
+	pthread_mutex_lock(&telling);
+	door_lock();
+	n_dones = n_globals = 0;
+	memset(&door.callbacks, 0, sizeof door.callbacks);
+	door.cookie = NULL;
+	if (poll_both >= 0)
+		close(poll_both); /* the real library's part of it is gone */
+	poll_both = -1;
+	door_unlock();
+	pthread_mutex_unlock(&telling);
+}
+
+/* The real library refused the newest fence, so it will never complete it; those behind it must not wait. */
+static void global_fail(uint32_t fence_id)
+{
+	door_lock();
+	for (size_t i = 0; i < n_globals; i++)
+		globals[i].done |= globals[i].id == fence_id;
+	globals_retire();
+	door_unlock();
+}
+
+int virgl_renderer_create_fence(int fence_id, uint32_t ctx_id)
+{
+	uint32_t of = atomic_exchange(&last_submit, 0);
+	bool pass, tracked;
+	struct global *g;
+	int err = 0;
+
+	door_lock();
+	of = of && context_find(of) ? of : 0;
+	pass = !of && door.real_works && real()->renderer_create_fence;
+	tracked = !pass || n_globals;
+	if (tracked) {
+		g = n_globals < MAX_GLOBALS ? append(&globals, &n_globals, &room_globals, sizeof *g) : NULL;
+		if (!g) {
+			door_unlock();
+			return ENOMEM;
+		}
+		*g = (struct global){ .id = (uint32_t)fence_id, .serial = of ? ++last_serial : 0 };
+		if (!pass)
+			g->done = !of || apir_fence(door.apir, of, GLOBAL_RING, g->serial) < 0;
+		globals_retire();
+	}
+	if (!pass)
+		door_apir(); /* whose thread tells */
+	door_unlock();
+	if (!pass)
+		door_wake();
+	else
+		err = real()->renderer_create_fence(fence_id, ctx_id);
+	if (err && tracked)
+		global_fail((uint32_t)fence_id);
+	return err;
+}
+
+int virgl_renderer_context_create_fence(uint32_t ctx_id, uint32_t flags, uint32_t ring, uint64_t fence_id)
+{
+	struct virgl_context *c;
+	int err = -EINVAL;
+	bool ours;
+
+	fences_note_submit(0);
+	door_lock();
+	c = context_find(ctx_id);
+	ours = c && c->owner == OWNER_APIR;
+	if (ours && door.callbacks.write_context_fence && ring != GLOBAL_RING)
+		err = apir_fence(door.apir, ctx_id, ring, fence_id);
+	door_unlock();
+	if (ours || !real()->renderer_context_create_fence)
+		return err;
+	return real()->renderer_context_create_fence(ctx_id, flags, ring, fence_id);
+}
+
+void virgl_renderer_poll(void)
+{
+	eventfd_t n;
+
+	if (real()->renderer_poll && door.real_works)
+		real()->renderer_poll();
+	if (asynchronous())
+		return;
+	if (poll_event >= 0)
+		eventfd_read(poll_event, &n);
+	tell(0);
+}
+
+void virgl_renderer_context_poll(uint32_t ctx_id)
+{
+	struct virgl_context *c;
+	eventfd_t n;
+	bool ours;
+
+	door_lock();
+	c = context_find(ctx_id);
+	ours = c && c->owner == OWNER_APIR;
+	if (ours && c->poll_fd >= 0)
+		eventfd_read(c->poll_fd, &n);
+	door_unlock();
+	if (ours && !asynchronous())
+		tell(ctx_id);
+	else if (!ours && real()->renderer_context_poll)
+		real()->renderer_context_poll(ctx_id);
+}
+
+/* Ours is readable while a context's fence waits to be told; the real library's while one of its own does. */
+static int poll_fd_make(int of_real)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	if (poll_event < 0)
+		poll_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (of_real < 0 || poll_event < 0)
+		return poll_event;
+	if (poll_both < 0) {
+		poll_both = epoll_create1(EPOLL_CLOEXEC);
+		if (poll_both < 0 || epoll_ctl(poll_both, EPOLL_CTL_ADD, poll_event, &ev) < 0 ||
+			epoll_ctl(poll_both, EPOLL_CTL_ADD, of_real, &ev) < 0)
+			return of_real;
+	}
+	return poll_both;
+}
+
+int virgl_renderer_get_poll_fd(void)
+{
+	int of_real = door.real_works && real()->renderer_get_poll_fd ? real()->renderer_get_poll_fd() : -1;
+	int fd = of_real;
+
+	door_lock();
+	if (!asynchronous())
+		fd = poll_fd_make(of_real);
+	door_unlock();
+	return fd;
+}
+
+int virgl_renderer_context_get_poll_fd(uint32_t ctx_id)
+{
+	struct virgl_context *c;
+	int fd = -1;
+	bool ours;
+
+	door_lock();
+	c = context_find(ctx_id);
+	ours = c && c->owner == OWNER_APIR;
+	if (ours && !asynchronous()) {
+		if (c->poll_fd < 0)
+			c->poll_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		fd = c->poll_fd;
+	}
+	door_unlock();
+	if (ours || !real()->renderer_context_get_poll_fd)
+		return fd;
+	return real()->renderer_context_get_poll_fd(ctx_id);
+}

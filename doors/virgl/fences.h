@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Fences: of APIR's contexts, and of the global timeline, where APIR's work and the real library's meet. */
+#ifndef DOORS_VIRGL_FENCES_H
+#define DOORS_VIRGL_FENCES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* apir's listener: notes a fence that is done. Locked. */
+void fences_on_done(void *user, uint32_t ctx_id, uint32_t ring, uint64_t fence_id);
+/* Tells the VMM what is done, if it wants to be told at any time; else makes its poll descriptors readable. Not locked. */
+void fences_tell(void);
+/* The real library's callback in the VMM's place. */
+void fences_on_real(void *cookie, uint32_t fence_id);
+/* The command at hand was submitted to this context of ours; 0: it is another command. */
+void fences_note_submit(uint32_t ctx_id);
+/* Forgets everything; no callback runs any more when it returns. Not locked. */
+void fences_stop(void);
+
+#endif
