@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What never concerns APIR goes to the real library as it is; without it, it is refused. A blob of ours is unknown there,
- * which is the right answer for what isn't a picture.
+ * which is the right answer where a picture is asked for.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -36,8 +36,6 @@ PASS(int, renderer_resource_create, (struct virgl_renderer_resource_create_args 
 PASS(int, renderer_resource_import_eglimage, (struct virgl_renderer_resource_create_args *args, void *image),
 	(args, image), EINVAL)
 PASS(int, renderer_resource_import_blob, (const struct virgl_renderer_resource_import_blob_args *args), (args), -EINVAL)
-PASS(int, renderer_resource_get_info, (int res_id, struct virgl_renderer_resource_info *info), (res_id, info), EINVAL)
-PASS(int, renderer_resource_get_info_ext, (int res_id, struct virgl_renderer_resource_info_ext *info), (res_id, info), EINVAL)
 PASS_VOID(renderer_resource_set_priv, (uint32_t res_id, void *priv), (res_id, priv))
 PASS(void *, renderer_resource_get_priv, (uint32_t res_id), (res_id), NULL)
 PASS(int, renderer_resource_attach_iov, (int res_id, struct iovec *iov, int n_iov), (res_id, iov, n_iov), EINVAL)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "apir/log.h"
 #include "doors/virgl/door.h"
 #include "doors/virgl/fences.h"
 #include "doors/virgl/real.h"
@@ -23,6 +24,8 @@ static int create_ours(const struct virgl_renderer_resource_create_blob_args *ar
 	if (args->blob_id || args->num_iovs || resource_find(args->res_handle))
 		return -EINVAL;
 	err = apir_blob_create(door.apir, args->res_handle, args->size);
+	log_debug("blob %u of context %u, %llu bytes: %s", args->res_handle, args->ctx_id,
+		(unsigned long long)args->size, strerror(-err));
 	if (err)
 		return err;
 	r = resource_add(args->res_handle, RES_APIR);
@@ -195,4 +198,35 @@ int virgl_renderer_resource_export_blob(uint32_t res_id, uint32_t *fd_type, int 
 	if (ours || !real()->renderer_resource_export_blob)
 		return err;
 	return real()->renderer_resource_export_blob(res_id, fd_type, fd);
+}
+
+/* A VMM asks about every blob that it makes; ours are no pictures. */
+static bool info_ours(uint32_t res_id, struct virgl_renderer_resource_info *info)
+{
+	bool ours;
+
+	door_lock();
+	ours = find_ours(res_id);
+	door_unlock();
+	if (ours)
+		*info = (struct virgl_renderer_resource_info){ .handle = res_id, .fd = -1 };
+	return ours;
+}
+
+int virgl_renderer_resource_get_info(int res_id, struct virgl_renderer_resource_info *info)
+{
+	if (info && info_ours((uint32_t)res_id, info))
+		return 0;
+	return real()->renderer_resource_get_info ? real()->renderer_resource_get_info(res_id, info) : EINVAL;
+}
+
+int virgl_renderer_resource_get_info_ext(int res_id, struct virgl_renderer_resource_info_ext *info)
+{
+	struct virgl_renderer_resource_info base;
+
+	if (info && info_ours((uint32_t)res_id, &base)) {
+		*info = (struct virgl_renderer_resource_info_ext){ .version = info->version, .base = base };
+		return 0;
+	}
+	return real()->renderer_resource_get_info_ext ? real()->renderer_resource_get_info_ext(res_id, info) : EINVAL;
 }

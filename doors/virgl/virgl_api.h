@@ -7,6 +7,7 @@
 #ifndef DOORS_VIRGL_VIRGL_API_H
 #define DOORS_VIRGL_VIRGL_API_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -48,11 +49,25 @@ struct virgl_renderer_resource_create_blob_args {
 	uint32_t num_iovs;
 };
 
+struct virgl_renderer_resource_info {
+	uint32_t handle;
+	uint32_t format, width, height, depth, flags, tex_id, stride; /* of a picture */
+	int drm_fourcc;
+	int fd; /* borrowed; -1: none */
+};
+
+struct virgl_renderer_resource_info_ext {
+	int version;
+	struct virgl_renderer_resource_info base;
+	bool has_dmabuf_export;
+	int planes;
+	uint64_t modifiers;
+	void *d3d_texture;
+};
+
 struct virgl_box;
 struct virgl_renderer_resource_create_args;
 struct virgl_renderer_resource_import_blob_args;
-struct virgl_renderer_resource_info;
-struct virgl_renderer_resource_info_ext;
 
 #define VIRGL_EXPORT __attribute__((visibility("default")))
 
