@@ -50,8 +50,9 @@ PASS_VOID(renderer_get_rect, (int res_id, struct iovec *iov, unsigned n_iov, uin
 	(res_id, iov, n_iov, offset, x, y, width, height))
 PASS(int, renderer_get_fd_for_texture, (uint32_t tex_id, int *fd), (tex_id, fd), -1)
 PASS(int, renderer_get_fd_for_texture2, (uint32_t tex_id, int *fd, int *stride, int *offset), (tex_id, fd, stride, offset), -1)
-PASS(void *, set_debug_callback, (void *callback), (callback), NULL)
-PASS_VOID(set_log_callback, (void *callback, void *user, void *free_user), (callback, user, free_user))
+PASS(virgl_debug_callback_type, set_debug_callback, (virgl_debug_callback_type callback), (callback), NULL)
+PASS_VOID(set_log_callback, (virgl_log_callback_type callback, void *user, virgl_free_data_callback_type free_user),
+	(callback, user, free_user))
 /* clang-format on */
 
 /* Without the real library the VMM has nothing attached; it must not read what it didn't write. */

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+/* The virglrenderer door alone: a VMM that is linked with nothing but our library, on a machine without the real one. */
+#include "tests/support/cm.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/apir_wire.h"
+#include "tests/support/capture.h"
+#include "tests/support/child.h"
+#include "tests/support/process.h"
+#include "tests/virgl/vmm.h"
+
+/* A test's body runs in a process of its own: the renderer is one a process, and reads its variables once. */
+#define SCENARIO(name)                                                                                                 \
+	static void name##_run(void *unused);                                                                          \
+	static void name(void **state)                                                                                 \
+	{                                                                                                              \
+		(void)state;                                                                                           \
+		assert_int_equal(child_run(name##_run, NULL), 0);                                                      \
+	}                                                                                                              \
+	static void name##_run(void *unused)
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* A started renderer and a context of capset 10 with its reply blob. */
+static void open_context(int flags, struct vmm_blob *reply)
+{
+	CHECK(vmm_start(flags));
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_APIR, 4, "test") == 0);
+	CHECK(vmm_blob(1, APIR_REPLY_BLOB_SIZE, reply) == 0);
+}
+
+SCENARIO(without_the_real_library_apir_works)
+{
+	struct vmm_blob reply;
+	struct capture c;
+	char *heard;
+
+	(void)unused;
+	capture_begin(&c);
+	open_context(VIRGL_FLAG_ASYNC_FENCES, &reply);
+	heard = capture_end(&c);
+	CHECK(strstr(heard, "warning: virglrenderer is not there, only APIR works: /nonexistent/libvirglrenderer.so"));
+	free(heard);
+	CHECK(vmm_devices(1, &reply, 0) == 1);
+	vmm_blob_drop(&reply);
+	virgl_renderer_context_destroy(1);
+	vmm_stop();
+}
+
+SCENARIO(capset_10_is_always_offered)
+{
+	uint32_t version = 7, size = 7, caps[40];
+
+	(void)unused;
+	CHECK(vmm_start(0));
+	virgl_renderer_get_cap_set(APIR_CAPSET_APIR, &version, &size);
+	CHECK(version == 1 && size == 24);
+	memset(caps, 0xff, sizeof caps);
+	virgl_renderer_fill_caps(APIR_CAPSET_APIR, 1, caps);
+	CHECK(caps[0] == 1 && caps[1] == 1 && !caps[2] && !caps[3] && !caps[4] && !caps[5] && caps[6] == UINT32_MAX);
+	virgl_renderer_get_cap_set(2, &version, &size);
+	CHECK(version == 0 && size == 0);
+	vmm_stop();
+}
+
+static void capset_4_is_apirs(void)
+{
+	struct vmm_blob reply;
+	uint32_t version = 7, size = 7, caps[40];
+
+	CHECK(vmm_start(VIRGL_FLAG_VENUS));
+	virgl_renderer_get_cap_set(APIR_CAPSET_VENUS, &version, &size);
+	CHECK(version == 1 && size == sizeof caps);
+	memset(caps, 0xff, sizeof caps);
+	virgl_renderer_fill_caps(APIR_CAPSET_VENUS, 1, caps);
+	CHECK(caps[0] == 1 && caps[1] == 1);
+	for (size_t i = 2; i < 40; i++)
+		CHECK(caps[i] == 0);
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_VENUS, 4, "test") == 0);
+	CHECK(vmm_blob(1, APIR_REPLY_BLOB_SIZE, &reply) == 0);
+	CHECK(vmm_devices(1, &reply, APIR_VENUS_TYPE_BASE) == 1);
+	vmm_stop();
+}
+
+SCENARIO(without_venus_capset_4_is_apirs)
+{
+	(void)unused;
+	capset_4_is_apirs();
+}
+
+SCENARIO(other_capsets_are_refused_without_the_real_library)
+{
+	(void)unused;
+	CHECK(vmm_start(0));
+	CHECK(virgl_renderer_context_create_with_flags(1, 2, 4, "test") == EINVAL);
+	CHECK(virgl_renderer_context_create(1, 4, "test") == EINVAL);
+	CHECK(virgl_renderer_context_create_with_flags(0, APIR_CAPSET_APIR, 4, "test") == EINVAL);
+	CHECK(virgl_renderer_context_create_with_flags(1, 0x100 | APIR_CAPSET_APIR, 4, "test") == EINVAL);
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_APIR, 4, "test") == 0);
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_APIR, 4, "test") == 0);
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_VENUS, 4, "test") == EINVAL);
+	vmm_stop();
+}
+
+/* Submits `LOADLIBRARY`, which takes a while, with a fence behind it. */
+static _Atomic uint32_t *slow_command(const struct vmm_blob *reply, uint64_t fence)
+{
+	uint32_t cmd[3] = { APIR_LOADLIBRARY, 0, reply->res };
+	_Atomic uint32_t *word = reply->ptr;
+
+	*word = 0;
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 3) == 0);
+	CHECK(virgl_renderer_context_create_fence(1, 1, 5, fence) == 0);
+	return word;
+}
+
+/* The worker stands still meanwhile, so that "not yet" is certain. */
+static void fence_waits_for_its_work(int flags)
+{
+	const uint32_t version[2] = { 0, 2 };
+	struct vmm_blob reply;
+	_Atomic uint32_t *word;
+	int64_t start;
+	pid_t worker;
+
+	open_context(flags, &reply);
+	CHECK(vmm_command(1, &reply, APIR_HANDSHAKE, 0, version, sizeof version) == APIR_HANDSHAKE_MAGIC);
+	worker = vmm_worker();
+	CHECK(worker && kill(worker, SIGSTOP) == 0);
+	start = now_ms();
+	word = slow_command(&reply, 77);
+	CHECK(now_ms() - start < 100);
+	CHECK(!vmm_heard(1, 5, 77, 300) && *word == 0);
+	CHECK(kill(worker, SIGCONT) == 0);
+	CHECK(vmm_heard(1, 5, 77, PATIENCE_MS));
+	CHECK(*word == APIR_LOAD_OK + 1);
+	CHECK(vmm.n_heard == 1);
+	vmm_stop();
+}
+
+SCENARIO(an_asynchronous_fence_is_told_when_its_work_is_done)
+{
+	(void)unused;
+	fence_waits_for_its_work(VIRGL_FLAG_ASYNC_FENCES);
+	CHECK(!pthread_equal(vmm.told_by, pthread_self()));
+}
+
+SCENARIO(a_polled_fence_is_told_in_a_poll_after_its_work)
+{
+	(void)unused;
+	fence_waits_for_its_work(0);
+	CHECK(pthread_equal(vmm.told_by, pthread_self()));
+}
+
+SCENARIO(polled_fences_make_the_poll_descriptors_readable)
+{
+	struct vmm_blob reply;
+	struct pollfd p[2];
+
+	(void)unused;
+	open_context(0, &reply);
+	p[0] = (struct pollfd){ .fd = virgl_renderer_get_poll_fd(), .events = POLLIN };
+	p[1] = (struct pollfd){ .fd = virgl_renderer_context_get_poll_fd(1), .events = POLLIN };
+	CHECK(p[0].fd >= 0 && p[1].fd >= 0 && p[0].fd != p[1].fd);
+	CHECK(poll(p, 2, 50) == 0);
+	CHECK(virgl_renderer_context_create_fence(1, 0, 3, 9) == 0);
+	CHECK(poll(p, 1, PATIENCE_MS) == 1 && poll(p + 1, 1, PATIENCE_MS) == 1);
+	CHECK(vmm.n_heard == 0);
+	virgl_renderer_context_poll(2);
+	CHECK(vmm.n_heard == 0);
+	virgl_renderer_context_poll(1);
+	CHECK(vmm.n_heard == 1 && vmm.heard[0].ctx == 1 && vmm.heard[0].ring == 3 && vmm.heard[0].fence == 9);
+	CHECK(poll(p + 1, 1, 0) == 0);
+	virgl_renderer_poll();
+	CHECK(poll(p, 1, 0) == 0 && vmm.n_heard == 1);
+	vmm_stop();
+}
+
+/* A fence of the global timeline belongs to the command before it. */
+static void global_fence_waits(int flags)
+{
+	const uint32_t version[2] = { 0, 2 };
+	uint32_t cmd[5] = { APIR_HANDSHAKE, 0, 0, 0, 2 };
+	struct vmm_blob reply;
+	pid_t worker;
+
+	open_context(flags, &reply);
+	CHECK(vmm_command(1, &reply, APIR_HANDSHAKE, 0, version, sizeof version) == APIR_HANDSHAKE_MAGIC);
+	worker = vmm_worker();
+	CHECK(virgl_renderer_create_fence(1, 0) == 0); /* behind a submission that is done */
+	CHECK(vmm_heard(0, 0, 1, PATIENCE_MS));
+	CHECK(kill(worker, SIGSTOP) == 0);
+	cmd[2] = reply.res;
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 5) == 0);
+	virgl_renderer_force_ctx_0(); /* another command */
+	CHECK(virgl_renderer_create_fence(2, 0) == 0);
+	CHECK(vmm_heard(0, 0, 2, PATIENCE_MS));
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 5) == 0);
+	CHECK(virgl_renderer_create_fence(3, 0) == 0);
+	CHECK(virgl_renderer_create_fence(4, 0) == 0);
+	CHECK(!vmm_heard(0, 0, 3, 200) && !vmm_heard(0, 0, 4, 0));
+	CHECK(kill(worker, SIGCONT) == 0);
+	CHECK(vmm_heard(0, 0, 4, PATIENCE_MS));
+	CHECK(vmm.n_heard == 4 && vmm.heard[2].fence == 3 && vmm.heard[3].fence == 4);
+	vmm_stop();
+}
+
+SCENARIO(a_global_fence_waits_for_the_submission_before_it)
+{
+	(void)unused;
+	global_fence_waits(VIRGL_FLAG_ASYNC_FENCES);
+}
+
+SCENARIO(a_polled_global_fence_waits_too)
+{
+	(void)unused;
+	global_fence_waits(0);
+}
+
+SCENARIO(a_dead_worker_loses_its_context_only)
+{
+	struct vmm_blob one, two;
+	uint32_t cmd[3] = { APIR_LOADLIBRARY, 0, 0 };
+	pid_t first;
+
+	(void)unused;
+	open_context(VIRGL_FLAG_ASYNC_FENCES, &one);
+	CHECK(vmm_devices(1, &one, 0) == 1);
+	first = vmm_worker();
+	CHECK(virgl_renderer_context_create_with_flags(2, APIR_CAPSET_APIR, 4, "test") == 0);
+	CHECK(vmm_blob(2, APIR_REPLY_BLOB_SIZE, &two) == 0);
+	CHECK(kill(first, SIGSTOP) == 0);
+	CHECK(virgl_renderer_context_create_fence(1, 0, 0, 5) == 0);
+	CHECK(kill(first, SIGKILL) == 0);
+	CHECK(vmm_heard(1, 0, 5, PATIENCE_MS));
+	cmd[2] = one.res;
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 3) != 0);
+	CHECK(virgl_renderer_context_create_fence(1, 0, 0, 6) == 0);
+	CHECK(vmm_heard(1, 0, 6, PATIENCE_MS));
+	CHECK(vmm_devices(2, &two, 0) == 1);
+	virgl_renderer_context_destroy(1);
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_APIR, 4, "test") == 0);
+	CHECK(vmm_blob(1, APIR_REPLY_BLOB_SIZE, &one) == 0);
+	CHECK(vmm_devices(1, &one, 0) == 1);
+	vmm_stop();
+}
+
+SCENARIO(blobs_map_anywhere_at_an_address_and_by_descriptor)
+{
+	struct virgl_renderer_resource_info info = { .fd = 7 };
+	uint32_t type = 0, map_info = 0;
+	struct vmm_blob b;
+	uint64_t size;
+	struct stat st;
+	void *at, *again;
+	int fd = -1;
+
+	(void)unused;
+	open_context(0, &b);
+	CHECK(b.size == APIR_REPLY_BLOB_SIZE);
+	memcpy(b.ptr, "blob", 5);
+	CHECK(virgl_renderer_resource_map(b.res, &again, &size) == -EINVAL);
+	at = mmap(NULL, b.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(virgl_renderer_resource_map_fixed(b.res, at) == 0);
+	CHECK(!strcmp(at, "blob"));
+	munmap(at, b.size);
+	CHECK(virgl_renderer_resource_export_blob(b.res, &type, &fd) == 0 && type == VIRGL_BLOB_FD_SHM);
+	CHECK(fstat(fd, &st) == 0 && (uint64_t)st.st_size == b.size && ftruncate(fd, 0) < 0);
+	close(fd);
+	CHECK(virgl_renderer_resource_get_map_info(b.res, &map_info) == 0 && map_info == VIRGL_MAP_CACHED);
+	CHECK(virgl_renderer_resource_get_info((int)b.res, &info) == 0 && info.handle == b.res && info.fd == -1);
+	CHECK(virgl_renderer_resource_unmap(b.res) == 0);
+	CHECK(virgl_renderer_resource_unmap(b.res) == -EINVAL);
+	virgl_renderer_resource_unref(b.res);
+	CHECK(virgl_renderer_resource_map(b.res, &again, &size) == -EINVAL);
+	CHECK(virgl_renderer_resource_map_fixed(b.res, at) == -EOPNOTSUPP);
+	CHECK(virgl_renderer_resource_export_blob(b.res, &type, &fd) == EINVAL);
+	CHECK(virgl_renderer_resource_get_info((int)b.res, &info) == EINVAL);
+	vmm_stop();
+}
+
+SCENARIO(wrong_blobs_and_commands_are_refused)
+{
+	static uint32_t big[APIR_CMD_MAX / 4 + 1];
+	struct virgl_renderer_resource_create_blob_args args = {
+		.res_handle = 900, .ctx_id = 1, .blob_mem = VIRGL_BLOB_MEM_HOST3D, .size = 4096
+	};
+	struct vmm_blob b;
+
+	(void)unused;
+	open_context(0, &b);
+	args.blob_id = 1;
+	CHECK(virgl_renderer_resource_create_blob(&args) == -EINVAL);
+	args.blob_id = 0;
+	args.res_handle = 0;
+	CHECK(virgl_renderer_resource_create_blob(&args) == -EINVAL);
+	args.res_handle = b.res;
+	CHECK(virgl_renderer_resource_create_blob(&args) == -EINVAL);
+	args.res_handle = 900;
+	args.size = 0;
+	CHECK(virgl_renderer_resource_create_blob(&args) == -EINVAL);
+	args.size = UINT64_MAX;
+	CHECK(virgl_renderer_resource_create_blob(&args) < 0);
+	args.size = 4096;
+	args.blob_mem = 1; /* the guest's own memory */
+	CHECK(virgl_renderer_resource_create_blob(&args) < 0);
+	args.blob_mem = VIRGL_BLOB_MEM_HOST3D;
+	args.ctx_id = 9;
+	CHECK(virgl_renderer_resource_create_blob(&args) < 0);
+	args.ctx_id = 1;
+	CHECK(virgl_renderer_resource_create_blob(&args) == 0);
+	CHECK(virgl_renderer_submit_cmd(big, 1, -1) == EINVAL);
+	CHECK(virgl_renderer_submit_cmd(big, 1, APIR_CMD_MAX / 4 + 1) == EINVAL);
+	CHECK(virgl_renderer_submit_cmd(big, 9, 3) == EINVAL);
+	CHECK(virgl_renderer_submit_cmd(big, 1, 0) == 0);
+	CHECK(virgl_renderer_context_create_fence(9, 0, 0, 1) == -EINVAL);
+	CHECK(vmm_devices(1, &b, 0) == 1);
+	vmm_stop();
+}
+
+SCENARIO(after_reset_and_cleanup_everything_is_gone_and_new_contexts_work)
+{
+	struct vmm_blob b;
+
+	(void)unused;
+	for (int round = 0; round < 3; round++) {
+		pid_t worker;
+		uint64_t size;
+		void *at;
+
+		open_context(VIRGL_FLAG_ASYNC_FENCES, &b);
+		CHECK(vmm_devices(1, &b, 0) == 1);
+		worker = vmm_worker();
+		if (round == 1)
+			virgl_renderer_reset();
+		else
+			vmm_stop();
+		CHECK(process_ends(worker, PATIENCE_MS));
+		CHECK(virgl_renderer_resource_map(b.res, &at, &size) == -EINVAL);
+		if (round == 1)
+			vmm_stop();
+	}
+	CHECK(vmm.n_heard == 0);
+}
+
+SCENARIO(keys_may_be_set_before_init_and_win_over_variables)
+{
+	struct vmm_blob b;
+
+	(void)unused;
+	setenv("VIRGL_APIR_BACKEND_LIBRARY", "/nonexistent/backend.so", 1);
+	CHECK(virgl_apir_configure_kv(0, "apir.load_library.path", test_path("TEST_BACKEND")) == 0);
+	CHECK(virgl_apir_configure_kv(0, "", "x") == -EINVAL);
+	CHECK(virgl_apir_configure_kv(0, NULL, "x") == -EINVAL);
+	open_context(0, &b);
+	CHECK(vmm_devices(1, &b, 0) == 1);
+	vmm_stop();
+	open_context(0, &b);
+	/* for this context only, and read when the library is loaded */
+	CHECK(virgl_apir_configure_kv(1, "apir.load_library.path", "/nonexistent/other.so") == 0);
+	CHECK(vmm_devices(1, &b, 0) == -1);
+	vmm_stop();
+}
+
+SCENARIO(the_worker_gets_none_of_our_preload)
+{
+	struct vmm_blob b;
+
+	(void)unused;
+	setenv("LD_PRELOAD", "/nonexistent/preload.so", 1);
+	open_context(0, &b);
+	CHECK(vmm_devices(1, &b, 0) == 1);
+	CHECK(!process_has_env(vmm_worker(), "LD_PRELOAD="));
+	vmm_stop();
+}
+
+SCENARIO(a_missing_worker_is_told_and_survived)
+{
+	struct capture c;
+	char *heard;
+	int err;
+
+	(void)unused;
+	setenv("VIRGL_APIR_WORKER", "/nonexistent/worker", 1);
+	CHECK(vmm_start(0));
+	capture_begin(&c);
+	err = virgl_renderer_context_create_with_flags(1, APIR_CAPSET_APIR, 4, "test");
+	heard = capture_end(&c);
+	CHECK(err == ENOENT);
+	CHECK(strstr(heard, "cannot start the worker '/nonexistent/worker': No such file or directory"));
+	CHECK(strstr(heard, "VIRGL_APIR_WORKER"));
+	free(heard);
+	vmm_stop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(without_the_real_library_apir_works),
+		cmocka_unit_test(capset_10_is_always_offered),
+		cmocka_unit_test(without_venus_capset_4_is_apirs),
+		cmocka_unit_test(other_capsets_are_refused_without_the_real_library),
+		cmocka_unit_test(an_asynchronous_fence_is_told_when_its_work_is_done),
+		cmocka_unit_test(a_polled_fence_is_told_in_a_poll_after_its_work),
+		cmocka_unit_test(polled_fences_make_the_poll_descriptors_readable),
+		cmocka_unit_test(a_global_fence_waits_for_the_submission_before_it),
+		cmocka_unit_test(a_polled_global_fence_waits_too),
+		cmocka_unit_test(a_dead_worker_loses_its_context_only),
+		cmocka_unit_test(blobs_map_anywhere_at_an_address_and_by_descriptor),
+		cmocka_unit_test(wrong_blobs_and_commands_are_refused),
+		cmocka_unit_test(after_reset_and_cleanup_everything_is_gone_and_new_contexts_work),
+		cmocka_unit_test(keys_may_be_set_before_init_and_win_over_variables),
+		cmocka_unit_test(the_worker_gets_none_of_our_preload),
+		cmocka_unit_test(a_missing_worker_is_told_and_survived),
+	};
+	char cpu[512];
+
+	snprintf(cpu, sizeof cpu, "%s/libggml-cpu-x64.so", test_path("TEST_GGML"));
+	setenv("VIRGL_APIR_RENDERER_LIBRARY", "/nonexistent/libvirglrenderer.so", 1);
+	setenv("VIRGL_APIR_WORKER", test_path("TEST_WORKER"), 1);
+	setenv("VIRGL_APIR_BACKEND_LIBRARY", test_path("TEST_BACKEND"), 1);
+	setenv("APIR_LLAMA_CPP_GGML_LIBRARY_PATH", cpu, 1);
+	unsetenv("VIRGL_ROUTE_VENUS_TO_APIR");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
