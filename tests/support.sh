@@ -157,6 +157,11 @@ door_of() {
     sed -n 's/.*ggml-virtgpu [a-z-]* \([0-9]*\): context [0-9]* (.*): worker [0-9]*$/\1/p' "$1" | tail -n 1
 }
 
+# The host's own CPU library, as llama.cpp picks it natively.
+cpu_library() {
+    llama-bench --list-devices 2>&1 | sed -n 's/^load_backend: loaded CPU backend from //p' | sort -u
+}
+
 # The native text that others are compared with, in $BUILD/check/reference/text.N.
 native_text() {
     local text=$BUILD/check/reference/text.$1

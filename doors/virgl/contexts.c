@@ -36,7 +36,7 @@ static bool is_handshake(const void *cmd, size_t size)
 
 static int context_create_ours(uint32_t ctx_id, uint32_t capset, uint32_t n, const char *name)
 {
-	struct virgl_context *c = context_find(ctx_id);
+	struct virgl_context *c = door_context_find(ctx_id);
 	char text[64] = "";
 	int err;
 
@@ -48,7 +48,7 @@ static int context_create_ours(uint32_t ctx_id, uint32_t capset, uint32_t n, con
 	err = apir_context_create(door.apir, ctx_id, text);
 	if (err)
 		return -err;
-	c = context_add(ctx_id, capset, OWNER_APIR);
+	c = door_context_add(ctx_id, capset, OWNER_APIR);
 	if (!c) {
 		apir_context_destroy(door.apir, ctx_id);
 		return ENOMEM;
@@ -77,7 +77,7 @@ int virgl_renderer_context_create_with_flags(uint32_t ctx_id, uint32_t flags, ui
 	if (err || capset != APIR_CAPSET_VENUS)
 		return err;
 	door_lock();
-	c = context_find(ctx_id) ? NULL : context_add(ctx_id, capset, OWNER_UNDECIDED);
+	c = door_context_find(ctx_id) ? NULL : door_context_add(ctx_id, capset, OWNER_UNDECIDED);
 	if (c)
 		c->in_real = true;
 	door_unlock();
@@ -95,7 +95,7 @@ static void early_forget(uint32_t ctx_id)
 {
 	for (size_t i = 0; i < door.n_resources; i++) {
 		if (door.resources[i].id && door.resources[i].kind == RES_EARLY && door.resources[i].ctx_id == ctx_id)
-			resource_remove(&door.resources[i]);
+			door_resource_remove(&door.resources[i]);
 	}
 }
 
@@ -106,13 +106,13 @@ void virgl_renderer_context_destroy(uint32_t ctx_id)
 
 	fences_note_submit(0);
 	door_lock();
-	c = context_find(ctx_id);
+	c = door_context_find(ctx_id);
 	if (c) {
 		in_real = c->in_real;
 		if (c->owner == OWNER_APIR)
 			apir_context_destroy(door.apir, ctx_id);
 		early_forget(ctx_id);
-		context_remove(c);
+		door_context_remove(c);
 	}
 	door_unlock();
 	door_wake(); /* to see the worker off */
@@ -130,7 +130,7 @@ static int blob_adopt(uint32_t ctx_id, uint32_t res_id)
 	if (!real()->renderer_resource_export_blob || real()->renderer_resource_export_blob(res_id, &type, &fd))
 		return -ENOTSUP;
 	door_lock();
-	r = resource_find(res_id);
+	r = door_resource_find(res_id);
 	err = type == VIRGL_BLOB_FD_SHM && r ? apir_blob_adopt(door.apir, res_id, fd) : -ENOTSUP;
 	if (!err) {
 		r->kind = RES_ADOPTED;
@@ -157,7 +157,7 @@ static int context_adopt(uint32_t ctx_id)
 	}
 	err = door_apir() ? apir_context_create(door.apir, ctx_id, "") : -ENOMEM;
 	if (!err)
-		context_find(ctx_id)->owner = OWNER_APIR;
+		door_context_find(ctx_id)->owner = OWNER_APIR;
 	door_unlock();
 	for (uint32_t i = 0; !err && i < n; i++)
 		err = blob_adopt(ctx_id, early[i]);
@@ -176,13 +176,13 @@ static bool is_ours(uint32_t ctx_id, const void *cmd, size_t size)
 	bool adopt = false, ours;
 
 	door_lock();
-	c = context_find(ctx_id);
+	c = door_context_find(ctx_id);
 	ours = c && c->owner == OWNER_APIR;
 	if (c && !ours) {
 		adopt = is_handshake(cmd, size);
 		if (!adopt) {
 			early_forget(ctx_id);
-			context_remove(c);
+			door_context_remove(c);
 		}
 	}
 	door_unlock();
@@ -233,8 +233,8 @@ void virgl_renderer_ctx_attach_resource(int ctx_id, int res_id)
 
 	fences_note_submit(0);
 	door_lock();
-	c = context_find((uint32_t)ctx_id);
-	r = resource_find((uint32_t)res_id);
+	c = door_context_find((uint32_t)ctx_id);
+	r = door_resource_find((uint32_t)res_id);
 	if (r && r->kind != RES_EARLY) {
 		ours = c && c->owner == OWNER_APIR;
 		pass = r->kind == RES_ADOPTED && (!c || c->in_real);
@@ -256,8 +256,8 @@ void virgl_renderer_ctx_detach_resource(int ctx_id, int res_id)
 
 	fences_note_submit(0);
 	door_lock();
-	c = context_find((uint32_t)ctx_id);
-	r = resource_find((uint32_t)res_id);
+	c = door_context_find((uint32_t)ctx_id);
+	r = door_resource_find((uint32_t)res_id);
 	if (r && r->kind != RES_EARLY) {
 		if (c && c->owner == OWNER_APIR)
 			apir_blob_detach(door.apir, (uint32_t)ctx_id, (uint32_t)res_id);

@@ -122,7 +122,7 @@ bool door_venus_is_real(void)
 	return size > 0;
 }
 
-struct virgl_context *context_find(uint32_t ctx_id)
+struct virgl_context *door_context_find(uint32_t ctx_id)
 {
 	for (size_t i = 0; ctx_id && i < door.n_contexts; i++) {
 		if (door.contexts[i].id == ctx_id)
@@ -152,7 +152,7 @@ static void *slot_take(void **table, size_t *n, size_t size)
 	return slots + (*n - 16) * size;
 }
 
-struct virgl_context *context_add(uint32_t ctx_id, uint32_t capset, enum owner owner)
+struct virgl_context *door_context_add(uint32_t ctx_id, uint32_t capset, enum owner owner)
 {
 	void *table = door.contexts;
 	struct virgl_context *c = slot_take(&table, &door.n_contexts, sizeof *c);
@@ -163,14 +163,14 @@ struct virgl_context *context_add(uint32_t ctx_id, uint32_t capset, enum owner o
 	return c;
 }
 
-void context_remove(struct virgl_context *c)
+void door_context_remove(struct virgl_context *c)
 {
 	if (c->poll_fd >= 0)
 		close(c->poll_fd);
 	c->id = 0;
 }
 
-struct virgl_resource *resource_find(uint32_t res_id)
+struct virgl_resource *door_resource_find(uint32_t res_id)
 {
 	for (size_t i = 0; res_id && i < door.n_resources; i++) {
 		if (door.resources[i].id == res_id)
@@ -179,7 +179,7 @@ struct virgl_resource *resource_find(uint32_t res_id)
 	return NULL;
 }
 
-struct virgl_resource *resource_add(uint32_t res_id, enum kind kind)
+struct virgl_resource *door_resource_add(uint32_t res_id, enum kind kind)
 {
 	void *table = door.resources;
 	struct virgl_resource *r = slot_take(&table, &door.n_resources, sizeof *r);
@@ -190,7 +190,7 @@ struct virgl_resource *resource_add(uint32_t res_id, enum kind kind)
 	return r;
 }
 
-void resource_remove(struct virgl_resource *r)
+void door_resource_remove(struct virgl_resource *r)
 {
 	if (r->map)
 		munmap(r->map, r->size);
@@ -204,14 +204,14 @@ void door_clear(void)
 			continue;
 		if (door.contexts[i].owner == OWNER_APIR)
 			apir_context_destroy(door.apir, door.contexts[i].id);
-		context_remove(&door.contexts[i]);
+		door_context_remove(&door.contexts[i]);
 	}
 	for (size_t i = 0; i < door.n_resources; i++) {
 		if (!door.resources[i].id)
 			continue;
 		if (door.resources[i].kind != RES_EARLY)
 			apir_blob_unref(door.apir, door.resources[i].id);
-		resource_remove(&door.resources[i]);
+		door_resource_remove(&door.resources[i]);
 	}
 }
 

@@ -68,12 +68,12 @@ bool door_venus_is_real(void);
 void door_clear(void);
 
 /* NULL: not listed. Locked, as are all below. */
-struct virgl_context *context_find(uint32_t ctx_id);
+struct virgl_context *door_context_find(uint32_t ctx_id);
 /* NULL: no memory. */
-struct virgl_context *context_add(uint32_t ctx_id, uint32_t capset, enum owner owner);
-void context_remove(struct virgl_context *c);
-struct virgl_resource *resource_find(uint32_t res_id);
-struct virgl_resource *resource_add(uint32_t res_id, enum kind kind);
-void resource_remove(struct virgl_resource *r);
+struct virgl_context *door_context_add(uint32_t ctx_id, uint32_t capset, enum owner owner);
+void door_context_remove(struct virgl_context *c);
+struct virgl_resource *door_resource_find(uint32_t res_id);
+struct virgl_resource *door_resource_add(uint32_t res_id, enum kind kind);
+void door_resource_remove(struct virgl_resource *r);
 
 #endif

@@ -71,7 +71,7 @@ static void *append(void *array, size_t *n, size_t *room, size_t size)
 
 static void done_add(uint32_t ctx_id, uint32_t ring, uint64_t id)
 {
-	struct virgl_context *c = context_find(ctx_id);
+	struct virgl_context *c = door_context_find(ctx_id);
 	struct done *d = append(&dones, &n_dones, &room_dones, sizeof *d);
 
 	if (!d)
@@ -201,7 +201,7 @@ int virgl_renderer_create_fence(int fence_id, uint32_t ctx_id)
 	int err = 0;
 
 	door_lock();
-	of = of && context_find(of) ? of : 0;
+	of = of && door_context_find(of) ? of : 0;
 	pass = !of && door.real_works && real()->renderer_create_fence;
 	tracked = !pass || n_globals;
 	if (tracked) {
@@ -235,7 +235,7 @@ int virgl_renderer_context_create_fence(uint32_t ctx_id, uint32_t flags, uint32_
 
 	fences_note_submit(0);
 	door_lock();
-	c = context_find(ctx_id);
+	c = door_context_find(ctx_id);
 	ours = c && c->owner == OWNER_APIR;
 	if (ours && door.callbacks.write_context_fence && ring != GLOBAL_RING)
 		err = apir_fence(door.apir, ctx_id, ring, fence_id);
@@ -265,7 +265,7 @@ void virgl_renderer_context_poll(uint32_t ctx_id)
 	bool ours;
 
 	door_lock();
-	c = context_find(ctx_id);
+	c = door_context_find(ctx_id);
 	ours = c && c->owner == OWNER_APIR;
 	if (ours && c->poll_fd >= 0)
 		eventfd_read(c->poll_fd, &n);
@@ -313,7 +313,7 @@ int virgl_renderer_context_get_poll_fd(uint32_t ctx_id)
 	bool ours;
 
 	door_lock();
-	c = context_find(ctx_id);
+	c = door_context_find(ctx_id);
 	ours = c && c->owner == OWNER_APIR;
 	if (ours && !asynchronous()) {
 		if (c->poll_fd < 0)

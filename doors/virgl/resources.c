@@ -21,14 +21,14 @@ static int create_ours(const struct virgl_renderer_resource_create_blob_args *ar
 	struct virgl_resource *r;
 	int err;
 
-	if (args->blob_id || args->num_iovs || resource_find(args->res_handle))
+	if (args->blob_id || args->num_iovs || door_resource_find(args->res_handle))
 		return -EINVAL;
 	err = apir_blob_create(door.apir, args->res_handle, args->size);
 	log_debug("blob %u of context %u, %llu bytes: %s", args->res_handle, args->ctx_id,
 		(unsigned long long)args->size, strerror(-err));
 	if (err)
 		return err;
-	r = resource_add(args->res_handle, RES_APIR);
+	r = door_resource_add(args->res_handle, RES_APIR);
 	if (!r) {
 		apir_blob_unref(door.apir, args->res_handle);
 		return -ENOMEM;
@@ -45,7 +45,7 @@ static void early_note(uint32_t ctx_id, uint32_t res_id)
 
 	for (size_t i = 0; i < door.n_resources; i++)
 		n += door.resources[i].id && door.resources[i].kind == RES_EARLY && door.resources[i].ctx_id == ctx_id;
-	r = n < MAX_EARLY ? resource_add(res_id, RES_EARLY) : NULL;
+	r = n < MAX_EARLY ? door_resource_add(res_id, RES_EARLY) : NULL;
 	if (r)
 		r->ctx_id = ctx_id;
 }
@@ -58,7 +58,7 @@ int virgl_renderer_resource_create_blob(const struct virgl_renderer_resource_cre
 
 	fences_note_submit(0);
 	door_lock();
-	c = context_find(args->ctx_id);
+	c = door_context_find(args->ctx_id);
 	ours = c && c->owner == OWNER_APIR && args->blob_mem == VIRGL_BLOB_MEM_HOST3D;
 	undecided = c && c->owner == OWNER_UNDECIDED && args->blob_mem == VIRGL_BLOB_MEM_HOST3D && !args->blob_id;
 	if (ours)
@@ -82,12 +82,12 @@ void virgl_renderer_resource_unref(uint32_t res_id)
 
 	fences_note_submit(0);
 	door_lock();
-	r = resource_find(res_id);
+	r = door_resource_find(res_id);
 	if (r) {
 		pass = r->kind != RES_APIR;
 		if (r->kind != RES_EARLY)
 			apir_blob_unref(door.apir, res_id);
-		resource_remove(r);
+		door_resource_remove(r);
 	}
 	door_unlock();
 	if (pass && real()->renderer_resource_unref)
@@ -97,7 +97,7 @@ void virgl_renderer_resource_unref(uint32_t res_id)
 /* Our own blob, or NULL: the real library's, or adopted. */
 static struct virgl_resource *find_ours(uint32_t res_id)
 {
-	struct virgl_resource *r = resource_find(res_id);
+	struct virgl_resource *r = door_resource_find(res_id);
 
 	return r && r->kind == RES_APIR ? r : NULL;
 }

@@ -13,10 +13,11 @@ device() {
         "-device vhost-user-test-device-pci,chardev=$1,virtio-id=16,num_vqs=2,config_size=20,vq_size=256"
 }
 
+boot_options=() # more of lab/boot's
 # vm_boot [QEMU ARG…]: for the whole script
 vm_boot() {
     echo "# booting a guest"
-    lab/boot --timeout 1200 -e "WORK=$WORK" -e "MODEL=$MODEL" -e "PLUGIN=$PLUGIN" -e "GGML_BACKEND_PATH=$PLUGIN" \
+    lab/boot --timeout 1200 ${boot_options[@]+"${boot_options[@]}"} -e "WORK=$WORK" -e "MODEL=$MODEL" -e "PLUGIN=$PLUGIN" -e "GGML_BACKEND_PATH=$PLUGIN" \
         tests/vm/agent.sh "$@" >"$WORK/boot.log" 2>&1 &
     boot=$!
     # shellcheck disable=SC2317

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Sourced by this folder's scripts behind tests/vm/vm.sh: a guest whose device is QEMU's own virtio-gpu-gl, with the door
+# preloaded into an unmodified QEMU.
+
+DOOR=$BUILD/doors/virgl/libvirglrenderer-apir.so
+BACKEND=$BUILD/backend/libggml-virtgpu-backend.so
+WORKER=$BUILD/worker/ggml-virtgpu-worker
+
+# display_start: an X server, since virtio-gpu-gl wants a display with GL; sets DISPLAY
+display_start() {
+    Xvfb -displayfd 5 -screen 0 640x480x24 5>"$WORK/display" >"$WORK/xvfb.log" 2>&1 9>&- &
+    vm_servers+=($!)
+    within 20 test -s "$WORK/display" || { cat "$WORK/xvfb.log"; echo "Bail out! no X server"; exit 1; }
+    DISPLAY=:$(<"$WORK/display")
+    export DISPLAY
+}
+
+# gl_boot [VARIABLE=VALUE…]: with these variables for QEMU besides the display's
+gl_boot() {
+    local variable options=()
+    display_start
+    for variable in "DISPLAY=$DISPLAY" "LD_PRELOAD=$DOOR" "VIRGL_APIR_WORKER=$WORKER" "$@"; do
+        options+=(--qemu-env "$variable")
+    done
+    # shellcheck disable=SC2034 # for vm_boot
+    boot_options=("${options[@]}")
+    vm_boot -display sdl,gl=on -device virtio-gpu-gl-pci,venus=on,blob=on,hostmem=2G ${GL_QEMU_ARGS[@]+"${GL_QEMU_ARGS[@]}"}
+}

@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The reference's complete example: an unmodified QEMU with virtio-gpu-gl, the door preloaded, Venus routed to APIR.
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+cd "$(dirname "$(realpath "$0")")/../.." || exit
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
+. tests/support.sh virgl-qemu "${1:-build}"
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/vm.sh
+. tests/vm/vm.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/virgl/gl.sh
+. tests/virgl/gl.sh
+
+text=$(native_text 48)
+gl_boot VIRGL_ROUTE_VENUS_TO_APIR=1 "VIRGL_APIR_BACKEND_LIBRARY=$BACKEND" \
+    "APIR_LLAMA_CPP_GGML_LIBRARY_PATH=$(cpu_library)" APIR_LLAMA_CPP_GGML_LIBRARY_REG=ggml_backend_init \
+    "VIRGL_APIR_LOG_TO_FILE=$WORK/apir.log" "APIR_LLAMA_CPP_LOG_TO_FILE=$WORK/backend.log"
+
+bench() {
+    guest "llama-bench -m $MODEL -t 1 -p 32 -n 8 -r 1 -ngl 99 -dev VirtGPU0 -o jsonl"
+    [ "$(grep -cE '"avg_ts": [0-9.]*[1-9]' "$job.out")" = 2 ] || { cat "$job.out"; fail "no two speeds"; }
+    note "$(sed -nE 's/.*"n_prompt": ([0-9]+), "n_gen": ([0-9]+),.*"avg_ts": ([0-9.]+).*/\1 + \2 tokens: \3 per second/p' "$job.out" | paste -sd';')"
+    # shellcheck disable=SC2317
+    counted() { grep -qE ' [1-9][0-9]* graphs computed' "$WORK/backend.log"; }
+    within 10 counted || fail "the host computed nothing"
+    grep -E 'context [0-9]+ is of capset 4$' "$WORK/apir.log" || fail "the log doesn't name the capset"
+}
+same_text() {
+    guest "tests/complete $MODEL VirtGPU0 48"
+    cmp "$text" "$job.out"
+}
+two_at_once() {
+    local a
+    guest_start "tests/complete $MODEL VirtGPU0 48"
+    a=$job
+    guest_start "tests/complete $MODEL VirtGPU0 48"
+    guest_ended
+    [ "$status" = 0 ] || fail "one ended with $status"
+    cmp "$text" "$job.out"
+    job=$a
+    guest_ended
+    [ "$status" = 0 ] || fail "the other ended with $status"
+    cmp "$text" "$job.out"
+}
+waiting() {
+    guest "$BUILD/check/bin/wait VirtGPU0 250"
+    note "$(<"$job.out")"
+    awk '$2 >= 200 && $4 <= 10 && $4 > 0 { ok = 1 } END { exit !ok }' "$job.out" || fail "it must be at most 10 % of a graph of 200 ms or more"
+}
+worker_killed() {
+    local program victim
+    guest_start "tests/complete $MODEL VirtGPU0 3900"
+    program=$job
+    within 60 test -s "$program.out" || within 60 grep -q 'handshake' "$WORK/apir.log"
+    sleep 5
+    victim=$(worker_of "$WORK/apir.log")
+    [ -n "$victim" ] || fail "the log names no worker"
+    kill -KILL "$victim"
+    job=$program
+    guest_ended 60
+    [ "$status" != 0 ] || fail "the program doesn't tell of the loss"
+    [ "$status" -lt 128 ] || fail "the program was ended by a signal ($status)"
+    must_have "$WORK/apir.log" "its worker was ended by signal 9 (Killed): the context is lost, others go on"
+    same_text
+}
+
+check "llama-bench on VirtGPU0 through QEMU's virtio-gpu-gl" bench
+check "the greedy text of 48 tokens is the native one" same_text
+check "two programs in one guest at once" two_at_once
+check "waiting for a graph of 250 ms costs the guest at most 10 % CPU" waiting
+check "the worker killed in mid-generation: an error, QEMU goes on, the next program runs" worker_killed
+checks_end

@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The distribution's virgl_test_server with the door preloaded serves the plugin's socket transport; and the door's
+# declarations are those of the distribution's header.
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+cd "$(dirname "$(realpath "$0")")/../.." || exit
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
+. tests/support.sh virgl-vtest "${1:-build}"
+
+DOOR=$BUILD/doors/virgl/libvirglrenderer-apir.so
+text=$(native_text 48)
+export VIRGL_APIR_WORKER=$BUILD/worker/ggml-virtgpu-worker VIRGL_APIR_BACKEND_LIBRARY=$BUILD/backend/libggml-virtgpu-backend.so
+APIR_LLAMA_CPP_GGML_LIBRARY_PATH=$(cpu_library)
+export APIR_LLAMA_CPP_GGML_LIBRARY_PATH GGML_BACKEND_PATH=$BUILD/guest/libggml-virtgpu.so
+
+header() {
+    local kind
+    for kind in ours real; do
+        gcc -std=gnu11 -Wall -Werror -I. $([ $kind = ours ] || echo -DREAL_HEADER) tests/virgl/header.c -o "$WORK/header.$kind"
+        "$WORK/header.$kind" >"$WORK/header.$kind.txt"
+    done
+    [ "$(wc -l <"$WORK/header.real.txt")" -ge 30 ] || fail "the table is short"
+    diff "$WORK/header.ours.txt" "$WORK/header.real.txt"
+}
+# vtest_start NAME [OPTION…]
+vtest_start() {
+    local name=$1
+    shift
+    case_start "$WORK/$name.log" env LD_PRELOAD="$DOOR" VIRGL_APIR_LOG_TO_FILE="$WORK/$name.apir" \
+        virgl_test_server --socket-path "$WORK/$name.sock" "$@"
+    within 20 test -S "$WORK/$name.sock" || { cat "$WORK/$name.log"; fail "virgl_test_server doesn't listen"; }
+    export GGML_VIRTGPU_SOCKET=$WORK/$name.sock
+}
+fails_without_us() {
+    case_start "$WORK/alone.log" virgl_test_server --socket-path "$WORK/alone.sock"
+    within 20 test -S "$WORK/alone.sock" || fail "virgl_test_server doesn't listen"
+    GGML_VIRTGPU_SOCKET=$WORK/alone.sock llama-bench --list-devices >"$WORK/alone.out" 2>&1
+    must_have "$WORK/alone.out" "ggml-virtgpu: no device: $WORK/alone.sock: "
+    ! has "$WORK/alone.out" "VirtGPU0" || fail "it works without us, too"
+}
+serves() {
+    vtest_start "$@"
+    tests/complete "$MODEL" VirtGPU0 48 >"$WORK/$1.txt" 2>"$WORK/$1.err"
+    cmp "$text" "$WORK/$1.txt"
+    GGML_REMOTING_USE_APIR_CAPSET='' tests/complete "$MODEL" VirtGPU0 48 >"$WORK/$1.txt" 2>"$WORK/$1.err"
+    cmp "$text" "$WORK/$1.txt"
+    llama-bench --list-devices >"$WORK/$1.devices" 2>&1
+    must_have "$WORK/$1.devices" "(over socket, capset 4,"
+    GGML_REMOTING_USE_APIR_CAPSET='' llama-bench --list-devices >"$WORK/$1.devices" 2>&1
+    must_have "$WORK/$1.devices" "(over socket, capset 10,"
+}
+two_clients() {
+    local a
+    vtest_start two
+    tests/complete "$MODEL" VirtGPU0 48 >"$WORK/two.a" 2>"$WORK/two.a.err" &
+    a=$!
+    tests/complete "$MODEL" VirtGPU0 48 >"$WORK/two.b" 2>"$WORK/two.b.err"
+    wait $a
+    cmp "$text" "$WORK/two.a"
+    cmp "$text" "$WORK/two.b"
+}
+# One server process for both, and so one struct apir.
+multi_clients() {
+    vtest_start multi --multi-clients
+    tests/complete "$MODEL" VirtGPU0 48 >"$WORK/multi.a" 2>"$WORK/multi.a.err" &
+    local a=$!
+    tests/complete "$MODEL" VirtGPU0 48 >"$WORK/multi.b" 2>"$WORK/multi.b.err"
+    wait $a
+    cmp "$text" "$WORK/multi.a"
+    cmp "$text" "$WORK/multi.b"
+}
+other_path() {
+    VIRGL_APIR_RENDERER_LIBRARY=/nonexistent/libvirglrenderer.so serves path
+    must_have "$WORK/path.apir" "only APIR works: /nonexistent/libvirglrenderer.so: cannot open shared object file"
+}
+worker_killed() {
+    local program start took
+    vtest_start killed
+    tests/complete "$MODEL" VirtGPU0 3900 >"$WORK/killed.txt" 2>"$WORK/killed.err" </dev/null &
+    program=$!
+    case_pids+=("$program")
+    within 30 test -s "$WORK/killed.txt" || fail "no text came"
+    start=$(now)
+    kill -KILL "$(worker_of "$WORK/killed.apir")"
+    ended "$program"
+    took=$(($(now) - start))
+    note "ended with status $status after $took ms"
+    [ "$status" != 0 ] && [ "$status" -lt 128 ] || fail "it ended with $status"
+    [ $took -le 5000 ] || fail "it took $took ms"
+    tests/complete "$MODEL" VirtGPU0 48 >"$WORK/killed.next" 2>"$WORK/killed.next.err"
+    cmp "$text" "$WORK/killed.next"
+}
+
+check "the door's declarations are those of the distribution's header" header
+check "virgl_test_server in its default mode fails without the door where there is no display" fails_without_us
+check "with it preloaded it serves the plugin" serves default
+check "the same with --no-virgl, so that the real library starts" serves no-virgl --no-virgl
+check "the same with --venus" serves venus --no-virgl --venus
+check "two clients at once" two_clients
+check "two clients of one server process" multi_clients
+check "VIRGL_APIR_RENDERER_LIBRARY names the real library; without it APIR works alone" other_path
+check "the worker killed in mid-generation: an error within 5 s, and the next program runs" worker_killed
+checks_end
