@@ -6,44 +6,26 @@
 #include "apir/internal.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
 
+#include "platform/self.h"
 #include "proto/util.h"
 
 #define LEAVE_GRACE_MS 2000 /* from hanging up on the workers to killing them, when the door itself ends */
 #define DEFAULT_BLOBS  1024
 #define DEFAULT_BYTES  (UINT64_C(64) << 30)
 
-int watch(struct apir *a, int fd, uint32_t events, uint64_t word)
-{
-	struct epoll_event ev = { .events = events, .data.u64 = word };
-
-	return epoll_ctl(a->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
-}
-
 /* The worker's program: as told, beside this one, or where it is installed. */
 static int worker_find(struct apir *a, const char *told)
 {
-	char self[PATH_MAX], *slash;
-	ssize_t n;
+	char folder[PATH_MAX];
 
 	if (told)
 		return snprintf(a->worker, sizeof a->worker, "%s", told) < (int)sizeof a->worker ? 0 : -ENAMETOOLONG;
-	n = readlink("/proc/self/exe", self, sizeof self - 1);
-	if (n > 0) {
-		self[n] = '\0';
-		slash = strrchr(self, '/');
-		if (slash &&
-			snprintf(a->worker, sizeof a->worker, "%.*s/ggml-virtgpu-worker", (int)(slash - self), self) <
-				(int)sizeof a->worker &&
-			access(a->worker, X_OK) == 0)
-			return 0;
-	}
+	if (self_folder(folder, sizeof folder) &&
+		snprintf(a->worker, sizeof a->worker, "%s/ggml-virtgpu-worker", folder) < (int)sizeof a->worker &&
+		access(a->worker, X_OK) == 0)
+		return 0;
 	snprintf(a->worker, sizeof a->worker, "%s", APIR_LIBEXECDIR "/ggml-virtgpu-worker");
 	return 0;
 }
@@ -55,7 +37,7 @@ int apir_create(struct apir **out, const struct apir_options *opt, const struct 
 
 	if (!a)
 		return -ENOMEM;
-	*a = (struct apir){ .listener = l, .user = user, .epoll = -1, .wake = -1, .timer = -1 };
+	*a = (struct apir){ .listener = l, .user = user };
 	if (opt)
 		a->limits = opt->limits;
 	if (!a->limits.blobs)
@@ -67,17 +49,8 @@ int apir_create(struct apir **out, const struct apir_options *opt, const struct 
 	a->venus = getenv("VIRGL_ROUTE_VENUS_TO_APIR") != NULL;
 	a->blobs = calloc(a->limits.blobs, sizeof *a->blobs);
 	err = a->blobs ? worker_find(a, opt ? opt->worker : NULL) : -ENOMEM;
-	if (!err) {
-		a->epoll = epoll_create1(EPOLL_CLOEXEC);
-		a->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		a->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-		if (a->epoll < 0 || a->wake < 0 || a->timer < 0)
-			err = -errno;
-	}
 	if (!err)
-		err = watch(a, a->wake, EPOLLIN, EV(EV_OWN, 0));
-	if (!err)
-		err = watch(a, a->timer, EPOLLIN, EV(EV_OWN, 1));
+		err = events_create(&a->events);
 	if (err) {
 		apir_destroy(a);
 		return err;
@@ -98,15 +71,14 @@ static void workers_end(struct apir *a)
 	}
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
 		struct link *l = &a->contexts[i].link;
-		struct pollfd p = { .fd = l->pidfd, .events = POLLIN };
 		uint64_t now = now_ms();
 
-		if (l->pidfd < 0)
+		if (link_reaped(l))
 			continue;
-		poll(&p, 1, now < by ? (int)(by - now) : 0);
+		link_wait(l, now < by ? (int)(by - now) : 0);
 		if (!link_reap(l)) {
 			link_kill(l);
-			poll(&p, 1, LEAVE_GRACE_MS);
+			link_wait(l, LEAVE_GRACE_MS);
 			link_reap(l);
 		}
 	}
@@ -118,7 +90,7 @@ void apir_destroy(struct apir *a)
 		return;
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
 		if (a->contexts[i].state == CTX_FREE)
-			a->contexts[i].link = (struct link){ .sock = -1, .pidfd = -1 };
+			a->contexts[i].link = (struct link){ .sock = -1, .process.watch = -1 };
 	}
 	workers_end(a);
 	for (size_t i = 0; a->blobs && i < a->limits.blobs; i++) {
@@ -127,11 +99,6 @@ void apir_destroy(struct apir *a)
 	}
 	free(a->blobs);
 	config_fini(&a->config);
-	if (a->epoll >= 0)
-		close(a->epoll);
-	if (a->wake >= 0)
-		close(a->wake);
-	if (a->timer >= 0)
-		close(a->timer);
+	events_destroy(a->events);
 	free(a);
 }

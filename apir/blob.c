@@ -3,32 +3,11 @@
 #include "apir/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <sys/mman.h>
 
 #include "apir/log.h"
+#include "platform/shm.h"
 #include "proto/util.h"
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-
-/* An unsealed memfd lets whoever holds it shrink it, and SIGBUS everybody who has it mapped: QEMU too. */
-static int blob_memfd(uint64_t size)
-{
-	AUTO_CLOSE int fd = memfd_create("apir-blob", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-
-	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-		fd = memfd_create("apir-blob", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0)
-		return -errno;
-	if (size > INT64_MAX || ftruncate(fd, (off_t)size) < 0)
-		return -ENOMEM;
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return -errno;
-	return fd_steal(&fd);
-}
 
 static struct blob *blob_find(const struct apir *a, uint32_t res_id)
 {
@@ -59,7 +38,7 @@ int apir_blob_create(struct apir *a, uint32_t res_id, uint64_t size)
 			res_id, rounded, a->limits.blobs, a->limits.blob_bytes);
 		return -EDQUOT;
 	}
-	fd = blob_memfd(rounded);
+	fd = shm_create("apir-blob", rounded);
 	if (fd < 0)
 		return fd;
 	*b = (struct blob){ .res_id = res_id, .fd = fd, .size = rounded };

@@ -6,9 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
 
 #include "apir/log.h"
 
@@ -35,7 +32,7 @@ void context_lose(struct apir *a, struct context *c, const char *why)
 	c->untold = true;
 	link_kill(&c->link);
 	link_hang_up(&c->link);
-	eventfd_write(a->wake, 1); /* the listener hears of it from apir_dispatch() */
+	events_wake(a->events); /* the listener hears of it from apir_dispatch() */
 }
 
 int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name)
@@ -63,9 +60,9 @@ int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name)
 		log_error("cannot start the worker '%s': %s: install it there", a->worker, strerror(-err));
 		return err;
 	}
-	err = watch(a, c->link.sock, EPOLLIN, EV(EV_SOCK, c - a->contexts));
-	if (!err && c->link.pidfd >= 0)
-		err = watch(a, c->link.pidfd, EPOLLIN, EV(EV_PROCESS, c - a->contexts));
+	err = events_add(a->events, c->link.sock, EV(EV_SOCK, c - a->contexts));
+	if (!err && !link_reaped(&c->link))
+		err = events_add(a->events, c->link.process.watch, EV(EV_PROCESS, c - a->contexts));
 	c->state = CTX_LIVE;
 	if (!err)
 		err = context_configure(a, c);
@@ -73,13 +70,12 @@ int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name)
 		apir_context_destroy(a, ctx_id);
 		return err;
 	}
-	log_info("context %" PRIu32 " (%s): worker %d", ctx_id, c->name, (int)c->link.pid);
+	log_info("context %" PRIu32 " (%s): worker %d", ctx_id, c->name, (int)c->link.process.pid);
 	return 0;
 }
 
-void timer_set(struct apir *a)
+void alarm_set(struct apir *a)
 {
-	struct itimerspec t = { 0 };
 	uint64_t first = 0;
 
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
@@ -88,9 +84,7 @@ void timer_set(struct apir *a)
 		if (c->state == CTX_LEAVING && (!first || c->leave_by < first))
 			first = c->leave_by;
 	}
-	t.it_value.tv_sec = (time_t)(first / 1000);
-	t.it_value.tv_nsec = (long)(first % 1000) * 1000000;
-	timerfd_settime(a->timer, TFD_TIMER_ABSTIME, &t, NULL);
+	events_alarm(a->events, first);
 }
 
 void context_reap(struct apir *a, struct context *c)
@@ -121,5 +115,5 @@ void apir_context_destroy(struct apir *a, uint32_t ctx_id)
 	c->state = CTX_LEAVING;
 	c->leave_by = now_ms() + WORKER_GRACE_MS;
 	context_reap(a, c);
-	timer_set(a);
+	alarm_set(a);
 }

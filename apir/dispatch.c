@@ -2,19 +2,13 @@
 /* What comes back: fences from workers, their ends, and our own reminders. */
 #include "apir/internal.h"
 
-#include <errno.h>
-#include <sys/epoll.h>
-
-#include "proto/util.h"
-
 int apir_fd(const struct apir *a)
 {
-	return a->epoll;
+	return events_fd(a->events);
 }
 
-static void socket_serve(struct apir *a, struct context *c, uint32_t events)
+static void socket_serve(struct apir *a, struct context *c, bool writable)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = EV(EV_SOCK, c - a->contexts) };
 	struct worker_msg m;
 	int r = 0;
 
@@ -23,21 +17,18 @@ static void socket_serve(struct apir *a, struct context *c, uint32_t events)
 		if (m.type == WORKER_FENCE_DONE)
 			fence_done(a, c, m.id, m.value);
 	}
-	if (r >= 0 && (events & EPOLLOUT)) {
+	if (r >= 0 && writable) {
 		r = link_flush(&c->link);
-		if (r == 0 && !link_waits(&c->link) && epoll_ctl(a->epoll, EPOLL_CTL_MOD, c->link.sock, &ev) == 0)
-			c->epoll_out = false;
+		if (r == 0 && !link_waits(&c->link) &&
+			events_want_write(a->events, c->link.sock, EV(EV_SOCK, c - a->contexts), false) == 0)
+			c->wants_write = false;
 	}
 	if (r < 0)
 		context_lose(a, c, NULL);
 }
 
-static void own_serve(struct apir *a, uint32_t which)
+static void own_serve(struct apir *a)
 {
-	uint64_t n;
-
-	if (read(which ? a->timer : a->wake, &n, sizeof n) < 0)
-		return;
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
 		struct context *c = &a->contexts[i];
 
@@ -52,26 +43,23 @@ static void own_serve(struct apir *a, uint32_t which)
 			c->leave_by = now_ms() + WORKER_GRACE_MS;
 		}
 	}
-	timer_set(a);
+	alarm_set(a);
 }
 
 int apir_dispatch(struct apir *a)
 {
-	struct epoll_event evs[16];
-	int n = epoll_wait(a->epoll, evs, ARRAY_SIZE(evs), 0);
+	struct event evs[EVENTS_MAX];
+	int n = events_take(a->events, evs);
 
-	if (n < 0)
-		return errno == EINTR ? 0 : -errno;
 	for (int i = 0; i < n; i++) {
-		uint32_t kind = (uint32_t)(evs[i].data.u64 >> 32), which = (uint32_t)evs[i].data.u64;
-		struct context *c = &a->contexts[which];
+		uint32_t kind = (uint32_t)(evs[i].word >> 32), which = (uint32_t)evs[i].word;
 
-		if (kind == EV_OWN)
-			own_serve(a, which);
-		else if (kind == EV_SOCK && c->state == CTX_LIVE)
-			socket_serve(a, c, evs[i].events);
+		if (evs[i].word == EVENTS_OWN)
+			own_serve(a);
+		else if (kind == EV_SOCK && a->contexts[which].state == CTX_LIVE)
+			socket_serve(a, &a->contexts[which], evs[i].writable);
 		else if (kind == EV_PROCESS)
-			context_reap(a, c);
+			context_reap(a, &a->contexts[which]);
 	}
-	return 0;
+	return n < 0 ? n : 0;
 }

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "apir/log.h"
 
@@ -43,7 +42,7 @@ int apir_fence(struct apir *a, uint32_t ctx_id, uint32_t ring, uint64_t fence_id
 	if (c->state == CTX_LIVE)
 		context_send(a, c, &m, NULL, 0, -1);
 	if (c->state == CTX_LOST && c->n_fences)
-		eventfd_write(a->wake, 1); /* reported from apir_dispatch() */
+		events_wake(a->events); /* reported from apir_dispatch() */
 	return 0;
 }
 

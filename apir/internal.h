@@ -10,6 +10,7 @@
 
 #include "apir/config.h"
 #include "apir/link.h"
+#include "platform/events.h"
 
 #define MAX_CONTEXTS    64   /* a blob's attachments are one word of bits */
 #define WORKER_GRACE_MS 6000 /* from hanging up on a worker to killing it */
@@ -28,7 +29,7 @@ struct context {
 	char name[32];
 	struct link link;
 	bool untold;          /* lost, and the listener doesn't know yet */
-	bool epoll_out;       /* we asked to be told when the socket takes more */
+	bool wants_write;     /* we asked to be told when the socket takes more */
 	struct fence *fences; /* pending, oldest first */
 	size_t n_fences, room_fences;
 	uint64_t leave_by; /* CLOCK_MONOTONIC, ms */
@@ -50,14 +51,14 @@ struct apir {
 	char worker[PATH_MAX];
 	struct config config;
 	bool venus;
-	int epoll, wake, timer;
+	struct events *events;
 	struct context contexts[MAX_CONTEXTS];
 	struct blob *blobs; /* limits.blobs of them */
 	uint64_t blob_bytes;
 };
 
-/* epoll's words: a context's socket, its process, or one of our own descriptors */
-enum { EV_SOCK = 0, EV_PROCESS = 1, EV_OWN = 2 };
+/* The words of events: a context's socket, or its process. Our own reminders have EVENTS_OWN. */
+enum { EV_SOCK = 0, EV_PROCESS = 1 };
 #define EV(kind, i) ((uint64_t)(kind) << 32 | (uint32_t)(i))
 
 static inline uint64_t now_ms(void)
@@ -68,17 +69,14 @@ static inline uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* apir.c: has epoll tell of fd, with this word. 0 or -errno. */
-int watch(struct apir *a, int fd, uint32_t events, uint64_t word);
-
 /* context.c: the context that the door knows by this number, live or lost; NULL: none. */
 struct context *context_find(const struct apir *a, uint32_t ctx_id);
 /* The worker is gone (why: NULL), or to be given up: only this context dies. */
 void context_lose(struct apir *a, struct context *c, const char *why);
 /* The process may have ended: frees the slot of a context that is leaving, loses any other. */
 void context_reap(struct apir *a, struct context *c);
-/* When the earliest leaving worker must be gone: the timer rings. */
-void timer_set(struct apir *a);
+/* When the earliest leaving worker must be gone: the alarm rings. */
+void alarm_set(struct apir *a);
 
 /* configure.c: sends a context that starts all that is configured for it. 0 or -errno. */
 int context_configure(struct apir *a, struct context *c);

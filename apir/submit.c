@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "proto/apir_wire.h"
 #include "proto/util.h"
@@ -13,15 +12,15 @@
 static int message_send(
 	struct apir *a, struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT, .data.u64 = EV(EV_SOCK, c - a->contexts) };
 	int err = link_send(&c->link, m, payload, size, fd);
 
 	if (err < 0) {
 		context_lose(a, c, err == -ENOBUFS ? "it floods its worker" : NULL);
 		return err;
 	}
-	if (link_waits(&c->link) && !c->epoll_out && epoll_ctl(a->epoll, EPOLL_CTL_MOD, c->link.sock, &ev) == 0)
-		c->epoll_out = true;
+	if (link_waits(&c->link) && !c->wants_write &&
+		events_want_write(a->events, c->link.sock, EV(EV_SOCK, c - a->contexts), true) == 0)
+		c->wants_write = true;
 	return 0;
 }
 

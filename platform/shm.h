@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Anonymous shared memory that nobody who holds it can resize under the others. */
+#ifndef PLATFORM_SHM_H
+#define PLATFORM_SHM_H
+
+#include <stdint.h>
+
+/* A descriptor for `size` zeroed bytes (a multiple of the page size), to be passed on and mapped; closed on exec.
+ * Neither we nor who gets it can shrink it, grow it or change that. name is for whoever lists a process's files.
+ * -ENOMEM and the like. */
+int shm_create(const char *name, uint64_t size);
+
+#endif
