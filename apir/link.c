@@ -4,14 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "proto/util.h"
 
@@ -91,35 +86,16 @@ static char **env_clean(void)
 	return env;
 }
 
-static int worker_spawn(pid_t *pid, const char *path, uint32_t ctx_id, int sock)
+static int worker_start(struct process *p, const char *path, uint32_t ctx_id, int sock)
 {
 	AUTO_FREE char **env = env_clean();
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
 	char id[16];
 	char *argv[] = { (char[]){ "ggml-virtgpu-worker" }, id, NULL };
-	int err;
 
 	if (!env)
 		return -ENOMEM;
 	snprintf(id, sizeof id, "%u", ctx_id);
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &all);
-	posix_spawnattr_setpgroup(&attr, 0);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, sock, WORKER_FD);
-	posix_spawn_file_actions_addclosefrom_np(&actions, WORKER_FD + 1);
-	err = posix_spawn(pid, path, &actions, &attr, argv, env);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attr);
-	return -err;
+	return process_start(p, path, argv, env, sock, WORKER_FD);
 }
 
 int link_start(struct link *l, const char *path, uint32_t ctx_id)
@@ -128,32 +104,17 @@ int link_start(struct link *l, const char *path, uint32_t ctx_id)
 	AUTO_CLOSE int theirs = -1;
 	int pair[2], err;
 
-	*l = (struct link){ .sock = -1, .pidfd = -1 };
+	*l = (struct link){ .sock = -1, .process.watch = -1 };
 	l->last = &l->first;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	ours = pair[0];
 	theirs = pair[1];
-	/* dup2 onto itself would keep CLOEXEC: never hand over a descriptor that already has the worker's number. */
-	if (theirs == WORKER_FD) {
-		theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, WORKER_FD + 1);
-		close(pair[1]);
-		if (theirs < 0)
-			return -errno;
-	}
 	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	err = worker_spawn(&l->pid, path, ctx_id, theirs);
+	err = worker_start(&l->process, path, ctx_id, theirs);
 	if (err < 0)
 		return err;
-	l->pidfd = pidfd_open(l->pid, 0);
-	/* Where SIGCHLD is ignored a worker that is gone already can't be had; else it couldn't be watched: give it up. */
-	if (l->pidfd < 0 && errno != ESRCH) {
-		err = -errno;
-		kill(l->pid, SIGKILL);
-		waitpid(l->pid, NULL, 0);
-		return err;
-	}
 	l->sock = fd_steal(&ours);
 	return 0;
 }
@@ -269,36 +230,14 @@ void link_hang_up(struct link *l)
 
 const char *link_end(const struct link *l, char *out, size_t size)
 {
-	struct pollfd p = { .fd = l->pidfd, .events = POLLIN };
-	siginfo_t info = { 0 };
+	struct process_end end;
 
 	/* Its socket is closed a moment before its status is there. */
-	if (l->pidfd < 0 || poll(&p, 1, 20) <= 0 ||
-		waitid(P_PIDFD, (id_t)l->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+	if (!process_ended(&l->process, 20, &end))
 		snprintf(out, size, "its worker hung up");
-	else if (info.si_code == CLD_EXITED)
-		snprintf(out, size, "its worker ended with status %d", info.si_status);
+	else if (!end.by_signal)
+		snprintf(out, size, "its worker ended with status %d", end.code);
 	else
-		snprintf(
-			out, size, "its worker was ended by signal %d (%s)", info.si_status, strsignal(info.si_status));
+		snprintf(out, size, "its worker was ended by signal %d (%s)", end.code, strsignal(end.code));
 	return out;
-}
-
-bool link_reap(struct link *l)
-{
-	siginfo_t info = { 0 };
-
-	if (l->pidfd < 0)
-		return true;
-	if (waitid(P_PIDFD, (id_t)l->pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0)
-		return false;
-	close(l->pidfd);
-	l->pidfd = -1;
-	return true;
-}
-
-void link_kill(struct link *l)
-{
-	if (l->pidfd >= 0)
-		pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0);
 }

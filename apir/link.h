@@ -11,16 +11,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "apir/worker_wire.h"
+#include "platform/process.h"
 
 struct link_item;
 
 struct link {
-	int sock;  /* -1: closed */
-	int pidfd; /* readable once the worker has ended; -1: reaped */
-	pid_t pid;
+	int sock; /* -1: closed */
+	struct process process;
 	struct link_item *first, **last; /* what waits to be sent */
 	size_t queued;                   /* bytes */
 };
@@ -31,6 +30,7 @@ int link_start(struct link *l, const char *path, uint32_t ctx_id);
 int link_send(struct link *l, const struct worker_msg *m, const void *payload, size_t size, int fd);
 /* Sends what waits, as far as it goes. -EPIPE. */
 int link_flush(struct link *l);
+/* Something waits to be sent. */
 static inline bool link_waits(const struct link *l)
 {
 	return l->first != NULL;
@@ -41,8 +41,25 @@ int link_recv(struct link *l, struct worker_msg *m);
 void link_hang_up(struct link *l);
 /* How the process ended ("ended by signal 9 (Killed)"), or that it hung up; waits for at most a moment. Returns out. */
 const char *link_end(const struct link *l, char *out, size_t size);
+/* Waits at most ms for the process's end. */
+static inline void link_wait(const struct link *l, int ms)
+{
+	process_wait(&l->process, ms);
+}
 /* True when the process has ended, and is reaped. */
-bool link_reap(struct link *l);
-void link_kill(struct link *l);
+static inline bool link_reap(struct link *l)
+{
+	return process_reap(&l->process);
+}
+/* It was reaped before, or could never be watched, having ended at once. */
+static inline bool link_reaped(const struct link *l)
+{
+	return l->process.watch < 0;
+}
+/* Ends the process; it is still to be reaped. */
+static inline void link_kill(const struct link *l)
+{
+	process_kill(&l->process);
+}
 
 #endif

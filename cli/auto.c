@@ -14,28 +14,10 @@
 
 #include "cli/cli.h"
 #include "ggml-abi/symbols.h"
+#include "platform/library.h"
 #include "proto/util.h"
 
 #define PROBE_MS 30000
-
-static const char *const places[] = {
-#if defined(__x86_64__)
-	"/usr/lib/x86_64-linux-gnu/ggml/backends*",
-	"/usr/lib/x86_64-linux-gnu/ggml",
-	"/usr/lib/x86_64-linux-gnu",
-#elif defined(__aarch64__)
-	"/usr/lib/aarch64-linux-gnu/ggml/backends*",
-	"/usr/lib/aarch64-linux-gnu/ggml",
-	"/usr/lib/aarch64-linux-gnu",
-#endif
-	"/usr/lib64/ggml",
-	"/usr/lib64",
-	"/usr/lib/ggml",
-	"/usr/lib",
-	"/usr/local/lib/ggml",
-	"/usr/local/lib",
-	"/usr/local/lib64",
-};
 
 /* Best first; those of one rank are compared by score. Not here: blas, rpc, and ourselves. */
 static const char *const kinds[] = { "cuda", "hip", "musa", "cann", "sycl", "metal", "vulkan", "opencl", "cpu-*",
@@ -100,11 +82,11 @@ char *ggml_find(bool verbose)
 	int best_score = 0;
 
 	for (size_t k = 0; !best && k < ARRAY_SIZE(kinds); k++) {
-		for (size_t i = 0; !best && i < ARRAY_SIZE(places); i++) {
+		for (size_t i = 0; !best && library_places[i]; i++) {
 			char pattern[128];
 			glob_t g = { 0 };
 
-			snprintf(pattern, sizeof pattern, "%s/libggml-%s.so", places[i], kinds[k]);
+			snprintf(pattern, sizeof pattern, "%s/" GGML_BACKEND_NAME("%s"), library_places[i], kinds[k]);
 			if (glob(pattern, 0, NULL, &g) == 0) {
 				for (size_t n = 0; n < g.gl_pathc; n++) {
 					int score = library_ask(g.gl_pathv[n]);

@@ -8,6 +8,11 @@
 #include <stdint.h>
 
 #include "apir/apir.h"
+#include "platform/library.h"
+
+/* Our libraries' files. */
+#define BACKEND_FILE LIBRARY_NAME("ggml-virtgpu-backend")
+#define PLUGIN_FILE  LIBRARY_NAME("ggml-virtgpu")
 
 /* Verbs: argv[0] is the verb; they return the exit status. */
 int verb_serve(int argc, char **argv);
@@ -35,7 +40,7 @@ struct host_options {
 	"  --ggml PATH|auto    the GGML library that computes; auto: the best one installed\n"                         \
 	"                      (default: APIR_LLAMA_CPP_GGML_LIBRARY_PATH, else auto)\n"                               \
 	"  -o KEY=VALUE        a configuration key, e.g. ggml.threads=4; wins over the variables\n"                    \
-	"  --backend PATH      libggml-virtgpu-backend.so (default: VIRGL_APIR_BACKEND_LIBRARY, else ours)\n"          \
+	"  --backend PATH      " BACKEND_FILE " (default: VIRGL_APIR_BACKEND_LIBRARY, else ours)\n"                    \
 	"  --worker PATH       ggml-virtgpu-worker (default: ours)\n"                                                  \
 	"  -v, --verbose       say more\n"
 

@@ -91,9 +91,9 @@ bool host_options_settle(struct host_options *o)
 	bool automatic = o->ggml && !strcmp(o->ggml, "auto");
 
 	if (!key_given(o, "apir.load_library.path", "VIRGL_APIR_BACKEND_LIBRARY")) {
-		if (!path_find(backend, sizeof backend, "backend", "libggml-virtgpu-backend.so", PRIVLIBDIR)) {
-			fprintf(stderr, "ggml-virtgpu: libggml-virtgpu-backend.so is not in " PRIVLIBDIR
-					": give --backend PATH\n");
+		if (!path_find(backend, sizeof backend, "backend", BACKEND_FILE, PRIVLIBDIR)) {
+			fprintf(stderr,
+				"ggml-virtgpu: " BACKEND_FILE " is not in " PRIVLIBDIR ": give --backend PATH\n");
 			return false;
 		}
 		if (!key_add(o, "apir.load_library.path", backend))

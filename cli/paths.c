@@ -3,9 +3,9 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/cli.h"
+#include "platform/self.h"
 #include "proto/util.h"
 
 static bool found(char *out, size_t size, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -23,16 +23,10 @@ static bool found(char *out, size_t size, const char *format, ...)
 
 bool path_find(char *out, size_t size, const char *build_dir, const char *name, const char *installed_dir)
 {
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-	char *slash;
+	char folder[PATH_MAX];
 
-	if (n > 0) {
-		self[n] = '\0';
-		slash = strrchr(self, '/');
-		*slash = '\0';
-		if (found(out, size, "%s/../%s/%s", self, build_dir, name) || found(out, size, "%s/%s", self, name))
-			return true;
-	}
+	if (self_folder(folder, sizeof folder) &&
+		(found(out, size, "%s/../%s/%s", folder, build_dir, name) || found(out, size, "%s/%s", folder, name)))
+		return true;
 	return found(out, size, "%s/%s", installed_dir, name);
 }

@@ -15,7 +15,7 @@
 #include "cli/cli.h"
 
 static const char help[] = "usage: ggml-virtgpu run [OPTIONS] [--] COMMAND [ARGUMENT ...]\n\n"
-			   "  --plugin PATH       libggml-virtgpu.so for the command (default: ours); none: what its "
+			   "  --plugin PATH       " PLUGIN_FILE " for the command (default: ours); none: what its "
 			   "ggml finds\n" HOST_HELP;
 
 static void command_exec(char **argv, const char *socket, const char *plugin)
@@ -61,9 +61,8 @@ int verb_run(int argc, char **argv)
 		return 2;
 	}
 	if (!plugin) {
-		if (!path_find(plugin_path, sizeof plugin_path, "guest", "libggml-virtgpu.so", PLUGINDIR)) {
-			fprintf(stderr,
-				"ggml-virtgpu: libggml-virtgpu.so is not in " PLUGINDIR ": give --plugin PATH\n");
+		if (!path_find(plugin_path, sizeof plugin_path, "guest", PLUGIN_FILE, PLUGINDIR)) {
+			fprintf(stderr, "ggml-virtgpu: " PLUGIN_FILE " is not in " PLUGINDIR ": give --plugin PATH\n");
 			return 1;
 		}
 		plugin = plugin_path;

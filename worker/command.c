@@ -7,15 +7,13 @@
 
 #include <dlfcn.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "apir/log.h"
 #include "backend/apir_backend.h"
+#include "platform/word.h"
 #include "proto/apir_wire.h"
 #include "proto/cursor.h"
 #include "worker/blobs.h"
@@ -177,7 +175,7 @@ void command_run(uint32_t ctx_id, uint8_t *cmd, size_t size)
 	}
 	memcpy((char *)word + sizeof *word, out.data, out.pos);
 	atomic_store_explicit(word, code + 1, memory_order_release); /* the guest acquires in its transport's wait */
-	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	word_wake(word);
 }
 
 void command_end(uint32_t ctx_id)

@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,6 +20,7 @@
 
 #include "apir/log.h"
 #include "apir/worker_wire.h"
+#include "platform/self.h"
 #include "proto/cursor.h"
 #include "worker/blobs.h"
 #include "worker/command.h"
@@ -28,14 +28,6 @@
 #include "worker/settings.h"
 
 #define SPIN_NS 50000
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED
-#endif
-#endif
 
 static void limit_set(unsigned what, rlim_t most)
 {
@@ -50,36 +42,22 @@ static void limit_set(unsigned what, rlim_t most)
 	setrlimit(what, &r);
 }
 
-/* Other processes of this user, other guests' workers among them, can't look into this one. */
-static void undumpable_set(void)
-{
-#ifndef SANITIZED /* a sanitizer looks for itself */
-	prctl(PR_SET_DUMPABLE, 0);
-#endif
-}
-
-/* A guest can ask for all memory: then this process is the one to be ended, not the VMM. */
-static void first_to_go(void)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (write(fd, "1000", 4) < 0)
-		log_debug("cannot set oom_score_adj: %s", strerror(errno));
-	close(fd);
-}
-
 /* Never on address space: GPU drivers reserve terabytes of it. */
 static void limits_set(void)
 {
+	int err;
+
 	limit_set(RLIMIT_CORE, 0);
 	limit_set(RLIMIT_NOFILE, 1024);
 	limit_set(RLIMIT_NPROC, 4096);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	self_keep_rights();
 	umask(077);
-	first_to_go();
-	undumpable_set();
+	/* A guest can ask for all memory: then this process is the one to be ended, not the VMM. */
+	err = self_first_to_go();
+	if (err < 0)
+		log_debug("cannot be first to go when memory runs out: %s", strerror(-err));
+	/* Other guests' workers are processes of this user. */
+	self_hide();
 }
 
 static uint64_t now_ns(void)

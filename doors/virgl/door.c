@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #include "apir/log.h"
@@ -23,7 +22,7 @@
 
 struct door door;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int wake = -1;
+static struct events *events; /* what our thread waits for */
 
 void door_lock(void)
 {
@@ -37,8 +36,8 @@ void door_unlock(void)
 
 void door_wake(void)
 {
-	if (wake >= 0)
-		eventfd_write(wake, 1);
+	if (events)
+		events_wake(events);
 }
 
 static void on_context_lost(void *user, uint32_t ctx_id)
@@ -49,15 +48,14 @@ static void on_context_lost(void *user, uint32_t ctx_id)
 
 static void *thread_run(void *unused)
 {
-	struct pollfd p[2] = { { .fd = apir_fd(door.apir), .events = POLLIN }, { .fd = wake, .events = POLLIN } };
-	eventfd_t n;
+	struct pollfd p = { .fd = events_fd(events), .events = POLLIN };
+	struct event taken[EVENTS_MAX];
 
 	(void)unused;
 	for (;;) {
-		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
 			return NULL;
-		if (p[1].revents)
-			eventfd_read(wake, &n);
+		events_take(events, taken);
 		door_lock();
 		if (apir_dispatch(door.apir) < 0)
 			log_error("cannot hear of finished work: %s", strerror(errno));
@@ -73,9 +71,11 @@ static int thread_start(void)
 	pthread_t t;
 	int err;
 
-	wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (wake < 0)
-		return -errno;
+	err = events_create(&events);
+	if (!err)
+		err = events_add(events, apir_fd(door.apir), 0);
+	if (err)
+		return err;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&t, NULL, thread_run, NULL);
@@ -159,14 +159,14 @@ struct virgl_context *door_context_add(uint32_t ctx_id, uint32_t capset, enum ow
 
 	door.contexts = table;
 	if (c)
-		*c = (struct virgl_context){ .id = ctx_id, .capset = capset, .owner = owner, .poll_fd = -1 };
+		*c = (struct virgl_context){ .id = ctx_id, .capset = capset, .owner = owner };
 	return c;
 }
 
 void door_context_remove(struct virgl_context *c)
 {
-	if (c->poll_fd >= 0)
-		close(c->poll_fd);
+	events_destroy(c->poll);
+	c->poll = NULL;
 	c->id = 0;
 }
 

@@ -15,6 +15,7 @@
 
 #include "apir/apir.h"
 #include "doors/virgl/virgl_api.h"
+#include "platform/events.h"
 
 /*
  * A context that isn't listed is the real library's. One of capset 4 is undecided until its first command, when the
@@ -26,8 +27,8 @@ struct virgl_context {
 	uint32_t id; /* 0: free */
 	uint32_t capset;
 	enum owner owner;
-	bool in_real; /* exists in the real library too */
-	int poll_fd;  /* an eventfd; -1: nobody asked for it */
+	bool in_real;        /* exists in the real library too */
+	struct events *poll; /* has something while a fence waits to be told; NULL: nobody asked for it */
 };
 
 /* A resource that isn't listed is the real library's. Early: made in an undecided context. */

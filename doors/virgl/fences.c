@@ -14,8 +14,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 
 #include "doors/virgl/door.h"
 #include "doors/virgl/real.h"
@@ -42,7 +40,8 @@ static struct global *globals; /* in order; all behind the first APIR fence that
 static size_t n_globals, room_globals;
 static uint64_t last_serial;
 static _Atomic uint32_t last_submit; /* the context of the command at hand */
-static int poll_event = -1, poll_both = -1;
+static struct events *to_tell; /* has something while a fence waits to be told, or the real library's poll fd does */
+static bool with_real;         /* that is in it */
 
 /* Held while the VMM is told: its callbacks must not run when cleanup has returned. */
 static pthread_mutex_t telling = PTHREAD_MUTEX_INITIALIZER;
@@ -79,10 +78,10 @@ static void done_add(uint32_t ctx_id, uint32_t ring, uint64_t id)
 	*d = (struct done){ ctx_id, ring, id };
 	if (asynchronous())
 		return;
-	if (poll_event >= 0)
-		eventfd_write(poll_event, 1);
-	if (c && c->poll_fd >= 0)
-		eventfd_write(c->poll_fd, 1);
+	if (to_tell)
+		events_wake(to_tell);
+	if (c && c->poll)
+		events_wake(c->poll);
 }
 
 /* Moves those at the head that are done to what is to be told. */
@@ -176,9 +175,7 @@ void fences_stop(void)
 	n_dones = n_globals = 0;
 	memset(&door.callbacks, 0, sizeof door.callbacks);
 	door.cookie = NULL;
-	if (poll_both >= 0)
-		close(poll_both); /* the real library's part of it is gone */
-	poll_both = -1;
+	with_real = false; /* its descriptor is closed */
 	door_unlock();
 	pthread_mutex_unlock(&telling);
 }
@@ -247,51 +244,35 @@ int virgl_renderer_context_create_fence(uint32_t ctx_id, uint32_t flags, uint32_
 
 void virgl_renderer_poll(void)
 {
-	eventfd_t n;
+	struct event taken[EVENTS_MAX];
 
 	if (real()->renderer_poll && door.real_works)
 		real()->renderer_poll();
 	if (asynchronous())
 		return;
-	if (poll_event >= 0)
-		eventfd_read(poll_event, &n);
+	door_lock();
+	if (to_tell)
+		events_take(to_tell, taken);
+	door_unlock();
 	tell(0);
 }
 
 void virgl_renderer_context_poll(uint32_t ctx_id)
 {
+	struct event taken[EVENTS_MAX];
 	struct virgl_context *c;
-	eventfd_t n;
 	bool ours;
 
 	door_lock();
 	c = door_context_find(ctx_id);
 	ours = c && c->owner == OWNER_APIR;
-	if (ours && c->poll_fd >= 0)
-		eventfd_read(c->poll_fd, &n);
+	if (ours && c->poll)
+		events_take(c->poll, taken);
 	door_unlock();
 	if (ours && !asynchronous())
 		tell(ctx_id);
 	else if (!ours && real()->renderer_context_poll)
 		real()->renderer_context_poll(ctx_id);
-}
-
-/* Ours is readable while a context's fence waits to be told; the real library's while one of its own does. */
-static int poll_fd_make(int of_real)
-{
-	struct epoll_event ev = { .events = EPOLLIN };
-
-	if (poll_event < 0)
-		poll_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (of_real < 0 || poll_event < 0)
-		return poll_event;
-	if (poll_both < 0) {
-		poll_both = epoll_create1(EPOLL_CLOEXEC);
-		if (poll_both < 0 || epoll_ctl(poll_both, EPOLL_CTL_ADD, poll_event, &ev) < 0 ||
-			epoll_ctl(poll_both, EPOLL_CTL_ADD, of_real, &ev) < 0)
-			return of_real;
-	}
-	return poll_both;
 }
 
 int virgl_renderer_get_poll_fd(void)
@@ -300,8 +281,11 @@ int virgl_renderer_get_poll_fd(void)
 	int fd = of_real;
 
 	door_lock();
-	if (!asynchronous())
-		fd = poll_fd_make(of_real);
+	if (!asynchronous() && (to_tell || events_create(&to_tell) == 0)) {
+		if (of_real >= 0 && !with_real)
+			with_real = events_add(to_tell, of_real, 0) == 0;
+		fd = events_fd(to_tell);
+	}
 	door_unlock();
 	return fd;
 }
@@ -315,11 +299,8 @@ int virgl_renderer_context_get_poll_fd(uint32_t ctx_id)
 	door_lock();
 	c = door_context_find(ctx_id);
 	ours = c && c->owner == OWNER_APIR;
-	if (ours && !asynchronous()) {
-		if (c->poll_fd < 0)
-			c->poll_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		fd = c->poll_fd;
-	}
+	if (ours && !asynchronous() && (c->poll || events_create(&c->poll) == 0))
+		fd = events_fd(c->poll);
 	door_unlock();
 	if (ours || !real()->renderer_context_get_poll_fd)
 		return fd;

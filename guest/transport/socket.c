@@ -11,16 +11,15 @@
 #include "guest/transport/transport.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "guest/transport/deadline.h"
 #include "guest/transport/vtest.h"
+#include "platform/word.h"
 #include "proto/apir_wire.h"
 #include "proto/util.h"
 
@@ -158,15 +157,6 @@ static int socket_submit(struct transport *t, const void *cmd, size_t size, unsi
 	memcpy(s->held + s->n_held + sizeof m, cmd, size);
 	s->n_held += sizeof m + padded;
 	return err || (flags & SUBMIT_MORE) ? err : held_send(s);
-}
-
-/* Sleeps while the word is 0, at most ms; comes back early for any reason. */
-static void word_sleep(const _Atomic uint32_t *word, int ms)
-{
-	const struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
-
-	/* not FUTEX_PRIVATE: the waker is another process */
-	syscall(SYS_futex, word, FUTEX_WAIT, 0u, &ts, NULL, 0);
 }
 
 static int socket_wait(struct transport *t, const _Atomic uint32_t *word, int timeout_ms)

@@ -2,8 +2,9 @@
 /*
  * How the plugin reaches the host: one transport is one connection with one APIR context on it.
  *
- * Two kinds: a virtio-gpu render node (drm.c) and a socket that speaks virglrenderer's vtest protocol
- * (socket.c). Functions return 0 or -errno. A transport is used under its session's lock: one thread at a time.
+ * Two kinds: a virtio-gpu render node (drm.c; no_drm.c where the system has none) and a socket that speaks
+ * virglrenderer's vtest protocol (socket.c). Functions return 0 or -errno. A transport is used under its session's
+ * lock: one thread at a time.
  */
 #ifndef GUEST_TRANSPORT_TRANSPORT_H
 #define GUEST_TRANSPORT_TRANSPORT_H

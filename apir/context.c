@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* Contexts: their slots, and the end of their workers. */
+#include "apir/internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "apir/log.h"
+
+struct context *context_find(const struct apir *a, uint32_t ctx_id)
+{
+	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
+		const struct context *c = &a->contexts[i];
+
+		if (c->id == ctx_id && (c->state == CTX_LIVE || c->state == CTX_LOST))
+			return (struct context *)(uintptr_t)c;
+	}
+	return NULL;
+}
+
+void context_lose(struct apir *a, struct context *c, const char *why)
+{
+	char who[32], end[96];
+
+	if (c->state != CTX_LIVE)
+		return;
+	log_error("context %" PRIu32 " (%s): %s: the context is lost, others go on", c->id,
+		log_escape(who, sizeof who, c->name), why ? why : link_end(&c->link, end, sizeof end));
+	c->state = CTX_LOST;
+	c->untold = true;
+	link_kill(&c->link);
+	link_hang_up(&c->link);
+	events_wake(a->events); /* the listener hears of it from apir_dispatch() */
+}
+
+int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name)
+{
+	struct context *c = NULL;
+	size_t live = 0;
+	int err;
+
+	if (!ctx_id || context_find(a, ctx_id))
+		return -EEXIST;
+	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
+		if (a->contexts[i].state == CTX_FREE) {
+			if (!c)
+				c = &a->contexts[i];
+		} else {
+			live++;
+		}
+	}
+	if (!c || live >= a->limits.contexts)
+		return -EDQUOT;
+	*c = (struct context){ .id = ctx_id, .fences = c->fences, .room_fences = c->room_fences, .burst = c->burst };
+	snprintf(c->name, sizeof c->name, "%s", name && *name ? name : "unnamed");
+	err = link_start(&c->link, a->worker, ctx_id);
+	if (err < 0) {
+		log_error("cannot start the worker '%s': %s: %s", a->worker, strerror(-err),
+			err == -EPERM
+				? "this process may not start programs; VIRGL_APIR_SERVER names a server that does"
+				: "install it there, or name it with VIRGL_APIR_WORKER");
+		return err;
+	}
+	err = events_add(a->events, c->link.sock, EV(EV_SOCK, c - a->contexts));
+	if (!err && !link_reaped(&c->link))
+		err = events_add(a->events, c->link.process.watch, EV(EV_PROCESS, c - a->contexts));
+	c->state = CTX_LIVE;
+	if (!err)
+		err = context_configure(a, c);
+	if (err) {
+		apir_context_destroy(a, ctx_id);
+		return err;
+	}
+	log_info("context %" PRIu32 " (%s): worker %d", ctx_id, c->name, (int)c->link.process.pid);
+	return 0;
+}
+
+void alarm_set(struct apir *a)
+{
+	uint64_t first = 0;
+
+	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
+		const struct context *c = &a->contexts[i];
+
+		if (c->state == CTX_LEAVING && (!first || c->leave_by < first))
+			first = c->leave_by;
+	}
+	events_alarm(a->events, first);
+}
+
+void context_reap(struct apir *a, struct context *c)
+{
+	if (!link_reap(&c->link))
+		return;
+	if (c->state == CTX_LEAVING)
+		c->state = CTX_FREE;
+	else
+		context_lose(a, c, NULL);
+}
+
+void apir_context_destroy(struct apir *a, uint32_t ctx_id)
+{
+	struct context *c = context_find(a, ctx_id);
+	uint64_t bit;
+
+	if (!c)
+		return;
+	bit = UINT64_C(1) << (c - a->contexts);
+	for (size_t i = 0; i < a->limits.blobs; i++)
+		a->blobs[i].attached &= ~bit;
+	burst_send(a, c);
+	link_flush(&c->link);
+	link_hang_up(&c->link);
+	fences_flush(a, c);
+	config_forget(&a->config, ctx_id);
+	c->state = CTX_LEAVING;
+	c->leave_by = now_ms() + WORKER_GRACE_MS;
+	context_reap(a, c);
+	alarm_set(a);
+}

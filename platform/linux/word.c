@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* See word.h: a futex. Not FUTEX_PRIVATE: who waits and who wakes are two processes. */
+#include "platform/word.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+void word_wake(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void word_sleep(const _Atomic uint32_t *word, int ms)
+{
+	const struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+
+	syscall(SYS_futex, word, FUTEX_WAIT, 0u, &ts, NULL, 0);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Anonymous shared memory that nobody who holds it can resize under the others. */
+#ifndef PLATFORM_SHM_H
+#define PLATFORM_SHM_H
+
+#include <stdint.h>
+
+/* A descriptor for `size` zeroed bytes (a multiple of the page size), to be passed on and mapped; closed on exec.
+ * Neither we nor who gets it can shrink it, grow it or change that. name is for whoever lists a process's files.
+ * -ENOMEM and the like. */
+int shm_create(const char *name, uint64_t size);
+
+/* For memory that somebody else made: from now on nobody can shrink it; tells its size. -EPERM: that can't be had. */
+int shm_seal(int fd, uint64_t *size);
+
+#endif
