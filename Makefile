@@ -2,13 +2,16 @@
 # The project's entrances. meson does the building; this makes a fresh Debian machine ready for it.
 BUILD ?= build
 
-.PHONY: demo check build setup setup-test
+.PHONY: demo check check-virgl build setup setup-test
 
 demo: setup build
 	@demo/run $(BUILD)
 
 check: setup-test build
 	@tests/run $(BUILD)
+
+check-virgl: setup-test build
+	@tests/run $(BUILD) virgl
 
 setup:
 	@lab/host-setup

@@ -18,8 +18,11 @@
 /* The worker's program: as told, beside this one, or where it is installed. */
 static int worker_find(struct apir *a, const char *told)
 {
+	const char *env = getenv("VIRGL_APIR_WORKER");
 	char folder[PATH_MAX];
 
+	if (!told && env && *env)
+		told = env;
 	if (told)
 		return snprintf(a->worker, sizeof a->worker, "%s", told) < (int)sizeof a->worker ? 0 : -ENAMETOOLONG;
 	if (self_folder(folder, sizeof folder) &&

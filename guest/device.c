@@ -181,7 +181,8 @@ int device_setup(char *err, size_t err_size)
 			plugin.session.transport->where, strerror(-e));
 		return e;
 	}
-	hello();
+	if (!plugin.session.plain)
+		hello();
 	plugin.alignment = alignment;
 	plugin.max_size = max;
 	snprintf(plugin.device_name, sizeof plugin.device_name, "VirtGPU0");

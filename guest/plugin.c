@@ -106,8 +106,9 @@ static bool plugin_setup(const void *caller)
 		return true;
 	}
 	plugin.n_devices = 1;
-	say_info("%s: %s (over %s, capset %u, plugin API %d)", plugin.session.transport->where, plugin.device_description,
-		plugin.session.transport->ops->name, plugin.session.transport->capset_id, plugin.api);
+	say_info("%s: %s (over %s, capset %u, plugin API %d%s)", plugin.session.transport->where,
+		plugin.device_description, plugin.session.transport->ops->name, plugin.session.transport->capset_id,
+		plugin.api, plugin.session.plain ? ", plain APIR 0.2" : "");
 	return true;
 }
 

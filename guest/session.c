@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See session.h. Opening: connect, make the blobs, greet (versions, heartbeat), have the backend library loaded; each
- * step's failure is one line that names the layer and the cure.
+ * See session.h. Opening: choose the protocol, connect, make the blobs, greet (versions, heartbeat), have the backend
+ * library loaded; each step's failure is one line that names the layer and the cure.
  */
 #include "guest/session.h"
 
@@ -14,6 +14,10 @@
 
 #define GREETING_MS 5000
 #define LOAD_MS     120000
+
+#define PROTOCOL_ENV   "GGML_VIRTGPU_PROTOCOL"
+#define PROTOCOL_PLAIN "0.2"
+static_assert(APIR_PROTOCOL_MAJOR == 0 && APIR_PROTOCOL_MINOR == 2, "PROTOCOL_PLAIN names it");
 
 /* Set in a forked child: its parent's context isn't its own. */
 static _Atomic bool forked;
@@ -69,6 +73,21 @@ void session_unlock(struct session *s)
 		pthread_mutex_unlock(&s->lock);
 }
 
+/* Unset is the newest that both ends speak; each of our extensions is asked for on its own (greeting, hello). */
+static int protocol_choose(struct session *s, char *err, size_t err_size)
+{
+	const char *wanted = getenv(PROTOCOL_ENV);
+
+	s->plain = wanted && !strcmp(wanted, PROTOCOL_PLAIN);
+	if (!wanted || s->plain)
+		return 0;
+	snprintf(err, err_size,
+		PROTOCOL_ENV " is '%.40s': set it to " PROTOCOL_PLAIN " for plain APIR " PROTOCOL_PLAIN
+			     ", or unset it for the newest protocol that both ends speak",
+		wanted);
+	return -EINVAL;
+}
+
 static int session_greet(struct session *s, char *err, size_t err_size)
 {
 	uint32_t version[2] = { APIR_PROTOCOL_MAJOR, APIR_PROTOCOL_MINOR };
@@ -81,8 +100,12 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 	memset(s->reply.ptr, 0, sizeof(uint32_t) + sizeof answer);
 	n = command_header(s, cmd, APIR_HANDSHAKE, 0, &s->reply);
 	memcpy(cmd + n, version, sizeof version);
-	memcpy(cmd + n + sizeof version, &g, sizeof g);
-	code = command_run(s, cmd, sizeof cmd, false, GREETING_MS);
+	n += sizeof version;
+	if (!s->plain) {
+		memcpy(cmd + n, &g, sizeof g);
+		n += sizeof g;
+	}
+	code = command_run(s, cmd, n, false, GREETING_MS);
 	if (code == -ETIMEDOUT || code == -EPIPE) {
 		snprintf(err, err_size,
 			"%s: the host did not answer APIR's handshake: its device has no APIR (on a Venus device set "
@@ -98,7 +121,7 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 			APIR_PROTOCOL_MINOR);
 		return -EPROTO;
 	}
-	if (answer[2] == APIR_GREETING_MAGIC)
+	if (!s->plain && answer[2] == APIR_GREETING_MAGIC)
 		s->beat = (_Atomic uint32_t *)(void *)((char *)s->reply.ptr + HEARTBEAT_OFFSET);
 	return 0;
 }
@@ -170,7 +193,9 @@ int session_open(struct session *s, char *err, size_t err_size)
 	pthread_once(&once, fork_watch);
 	*s = (struct session){ 0 };
 	pthread_mutex_init(&s->lock, NULL);
-	e = transport_open(&s->transport, err, err_size);
+	e = protocol_choose(s, err, err_size);
+	if (!e)
+		e = transport_open(&s->transport, err, err_size);
 	if (e < 0)
 		return e;
 	e = s->transport->ops->blob_create(s->transport, APIR_REPLY_BLOB_SIZE, &s->reply);

@@ -47,6 +47,7 @@ struct session {
 	_Atomic uint64_t losses; /* how often something was lost on the way; every stream's next compute must fail */
 	_Atomic bool untrusted;  /* what is read now may lack what was lost: zeros are given instead */
 	_Atomic uint32_t complaints;
+	bool plain;                                /* APIR 0.2 and nothing beyond: GGML_VIRTGPU_PROTOCOL */
 	uint64_t features;                         /* agreed with the host; APIR_FEATURE_* */
 	_Alignas(8) uint8_t command[APIR_CMD_MAX]; /* the call at hand, under the lock */
 };

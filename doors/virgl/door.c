@@ -18,8 +18,6 @@
 #include "proto/apir_wire.h"
 #include "proto/util.h"
 
-#define WORKER_ENV "VIRGL_APIR_WORKER"
-
 struct door door;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct events *events; /* what our thread waits for */
@@ -88,13 +86,12 @@ static int thread_start(void)
 struct apir *door_apir(void)
 {
 	static const struct apir_listener listener = { .fence_done = fences_on_done, .context_lost = on_context_lost };
-	const struct apir_options options = { .worker = getenv(WORKER_ENV) };
 	int err;
 
 	if (door.apir)
 		return door.apir;
 	apir_log_name("virgl %d", (int)getpid());
-	err = apir_create(&door.apir, &options, &listener, NULL);
+	err = apir_create(&door.apir, NULL, &listener, NULL);
 	if (!err)
 		err = thread_start();
 	if (err) {

@@ -9,6 +9,8 @@ cd "$(dirname "$(realpath "$0")")/../.." || exit
 . tests/vm/vm.sh
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/virgl/gl.sh
 . tests/virgl/gl.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/doors/list.sh
+. tests/doors/list.sh
 
 text=$(native_text 48)
 gl_boot VIRGL_ROUTE_VENUS_TO_APIR=1 "VIRGL_APIR_BACKEND_LIBRARY=$BACKEND" \
@@ -63,8 +65,16 @@ worker_killed() {
     same_text
 }
 
+over_gl() {
+    list_in_guest "$1"
+    must_have "$job.err" "(over virtio-gpu, capset 4, "
+}
+
 check "llama-bench on VirtGPU0 through QEMU's virtio-gpu-gl" bench
 check "the greedy text of 48 tokens is the native one" same_text
+for protocol in "${PROTOCOLS[@]}"; do
+    check "the list over virtio-gpu-gl, protocol $protocol" over_gl "$protocol"
+done
 check "two programs in one guest at once" two_at_once
 check "waiting for a graph of 250 ms costs the guest at most 10 % CPU" waiting
 check "the worker killed in mid-generation: an error, QEMU goes on, the next program runs" worker_killed

@@ -6,6 +6,8 @@
 cd "$(dirname "$(realpath "$0")")/../.." || exit
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
 . tests/support.sh virgl-vtest "${1:-build}"
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/doors/list.sh
+. tests/doors/list.sh
 
 DOOR=$BUILD/doors/virgl/libvirglrenderer-apir.so
 text=$(native_text 48)
@@ -21,6 +23,10 @@ header() {
     done
     [ "$(wc -l <"$WORK/header.real.txt")" -ge 30 ] || fail "the table is short"
     diff "$WORK/header.ours.txt" "$WORK/header.real.txt"
+}
+list_over() {
+    vtest_start "list.$1"
+    list_here "$1" "$WORK/list.$1.sock"
 }
 # vtest_start NAME [OPTION…]
 vtest_start() {
@@ -96,6 +102,9 @@ check "virgl_test_server in its default mode fails without the door where there 
 check "with it preloaded it serves the plugin" serves default
 check "the same with --no-virgl, so that the real library starts" serves no-virgl --no-virgl
 check "the same with --venus" serves venus --no-virgl --venus
+for protocol in "${PROTOCOLS[@]}"; do
+    check "the list over virgl_test_server, protocol $protocol" list_over "$protocol"
+done
 check "two clients at once" two_clients
 check "two clients of one server process" multi_clients
 check "VIRGL_APIR_RENDERER_LIBRARY names the real library; without it APIR works alone" other_path
