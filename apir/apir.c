@@ -76,7 +76,7 @@ static void workers_end(struct apir *a)
 		struct link *l = &a->contexts[i].link;
 		uint64_t now = now_ms();
 
-		if (link_reaped(l))
+		if (link_watch(l) < 0)
 			continue;
 		link_wait(l, now < by ? (int)(by - now) : 0);
 		if (!link_reap(l)) {
@@ -93,7 +93,7 @@ void apir_destroy(struct apir *a)
 		return;
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
 		if (a->contexts[i].state == CTX_FREE)
-			a->contexts[i].link = (struct link){ .sock = -1, .process.watch = -1 };
+			a->contexts[i].link = (struct link){ .sock = -1, .server = -1, .process.watch = -1 };
 	}
 	workers_end(a);
 	for (size_t i = 0; a->blobs && i < a->limits.blobs; i++) {

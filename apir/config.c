@@ -16,6 +16,7 @@ static const struct {
 	const char *env, *key;
 } variables[] = {
 	{ "VIRGL_APIR_BACKEND_LIBRARY", "apir.load_library.path" },
+	{ "VIRGL_APIR_SERVER", "apir.server.path" },
 	{ "APIR_LLAMA_CPP_GGML_LIBRARY_PATH", "ggml.library.path" },
 	{ "APIR_LLAMA_CPP_GGML_LIBRARY_REG", "ggml.library.reg" },
 	{ "APIR_LLAMA_CPP_GGML_LIBRARY_INIT", "ggml.library.init" },

@@ -35,6 +35,25 @@ void context_lose(struct apir *a, struct context *c, const char *why)
 	events_wake(a->events); /* the listener hears of it from apir_dispatch() */
 }
 
+/* From the server that is configured, else started here. */
+static int worker_get(struct apir *a, struct context *c)
+{
+	const char *server = config_get(&a->config, c->id, "apir.server.path");
+	int err = server ? link_ask(&c->link, server, c->id) : link_start(&c->link, a->worker, c->id);
+
+	if (err && server)
+		log_error("cannot get a worker from the server at '%s' (VIRGL_APIR_SERVER): %s: start `ggml-virtgpu "
+		          "serve "
+			  "--workers` there",
+			server, strerror(-err));
+	else if (err)
+		log_error("cannot start the worker '%s': %s: %s", a->worker, strerror(-err),
+			err == -EPERM
+				? "this process may not start programs; VIRGL_APIR_SERVER names a server that does"
+				: "install it there, or name it with VIRGL_APIR_WORKER");
+	return err;
+}
+
 int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name)
 {
 	struct context *c = NULL;
@@ -55,17 +74,12 @@ int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name)
 		return -EDQUOT;
 	*c = (struct context){ .id = ctx_id, .fences = c->fences, .room_fences = c->room_fences, .burst = c->burst };
 	snprintf(c->name, sizeof c->name, "%s", name && *name ? name : "unnamed");
-	err = link_start(&c->link, a->worker, ctx_id);
-	if (err < 0) {
-		log_error("cannot start the worker '%s': %s: %s", a->worker, strerror(-err),
-			err == -EPERM
-				? "this process may not start programs; VIRGL_APIR_SERVER names a server that does"
-				: "install it there, or name it with VIRGL_APIR_WORKER");
+	err = worker_get(a, c);
+	if (err)
 		return err;
-	}
 	err = events_add(a->events, c->link.sock, EV(EV_SOCK, c - a->contexts));
-	if (!err && !link_reaped(&c->link))
-		err = events_add(a->events, c->link.process.watch, EV(EV_PROCESS, c - a->contexts));
+	if (!err && link_watch(&c->link) >= 0)
+		err = events_add(a->events, link_watch(&c->link), EV(EV_PROCESS, c - a->contexts));
 	c->state = CTX_LIVE;
 	if (!err)
 		err = context_configure(a, c);
@@ -73,7 +87,10 @@ int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name)
 		apir_context_destroy(a, ctx_id);
 		return err;
 	}
-	log_info("context %" PRIu32 " (%s): worker %d", ctx_id, c->name, (int)c->link.process.pid);
+	if (c->link.server < 0)
+		log_info("context %" PRIu32 " (%s): worker %d", ctx_id, c->name, (int)c->link.process.pid);
+	else
+		log_info("context %" PRIu32 " (%s): a worker of the server's", ctx_id, c->name);
 	return 0;
 }
 

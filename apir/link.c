@@ -6,13 +6,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
+#include "apir/worker.h"
 #include "proto/util.h"
 
 #define MAX_QUEUED (4u << 20)
-
-extern char **environ;
 
 struct link_item {
 	struct link_item *next;
@@ -21,102 +22,30 @@ struct link_item {
 	uint8_t bytes[];
 };
 
-/* What a worker may inherit: what GPU libraries and their loaders read, and our own variables. Not LD_PRELOAD: a
- * VMM may have been given us by it. */
-static bool env_kept(const char *var)
+/* A socket for us and one for the worker. */
+static int link_open(struct link *l, int *theirs)
 {
-	static const char *const prefixes[] = {
-		"APIR_",
-		"VIRGL_APIR_",
-		"GGML_",
-		"CUDA_",
-		"NVIDIA_",
-		"HIP_",
-		"ROCR_",
-		"ROCM_",
-		"HSA_",
-		"GPU_",
-		"VK_",
-		"MESA_",
-		"LP_",
-		"GALLIUM_",
-		"LIBGL_",
-		"RADV_",
-		"ANV_",
-		"ZE_",
-		"ONEAPI_",
-		"SYCL_",
-		"OPENBLAS_",
-		"OMP_",
-		"KMP_",
-		"XDG_",
-		"LC_",
-		"PATH=",
-		"HOME=",
-		"USER=",
-		"LANG=",
-		"TZ=",
-		"TMPDIR=",
-		"LD_LIBRARY_PATH=",
-		"ASAN_OPTIONS=",
-		"UBSAN_OPTIONS=",
-		"LSAN_OPTIONS=",
-		"TSAN_OPTIONS=",
-	};
+	int pair[2];
 
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
-		if (!strncmp(var, prefixes[i], strlen(prefixes[i])))
-			return true;
-	}
-	return false;
-}
-
-static char **env_clean(void)
-{
-	size_t n = 0, kept = 0;
-	char **env;
-
-	while (environ[n])
-		n++;
-	env = calloc(n + 1, sizeof *env);
-	for (size_t i = 0; env && i < n; i++) {
-		if (env_kept(environ[i]))
-			env[kept++] = environ[i];
-	}
-	return env;
-}
-
-static int worker_start(struct process *p, const char *path, uint32_t ctx_id, int sock)
-{
-	AUTO_FREE char **env = env_clean();
-	char id[16];
-	char *argv[] = { (char[]){ "ggml-virtgpu-worker" }, id, NULL };
-
-	if (!env)
-		return -ENOMEM;
-	snprintf(id, sizeof id, "%u", ctx_id);
-	return process_start(p, path, argv, env, sock, WORKER_FD);
+	*l = (struct link){ .sock = -1, .server = -1, .process.watch = -1 };
+	l->last = &l->first;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	l->sock = pair[0];
+	*theirs = pair[1];
+	return fcntl(l->sock, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 int link_start(struct link *l, const char *path, uint32_t ctx_id)
 {
-	AUTO_CLOSE int ours = -1;
 	AUTO_CLOSE int theirs = -1;
-	int pair[2], err;
+	int err = link_open(l, &theirs);
 
-	*l = (struct link){ .sock = -1, .process.watch = -1 };
-	l->last = &l->first;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	ours = pair[0];
-	theirs = pair[1];
-	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
-	err = worker_start(&l->process, path, ctx_id, theirs);
-	if (err < 0)
-		return err;
-	l->sock = fd_steal(&ours);
-	return 0;
+	if (!err)
+		err = worker_start(&l->process, path, ctx_id, theirs, NULL);
+	if (err)
+		link_hang_up(l);
+	return err;
 }
 
 static int message_send(int sock, const void *head, size_t head_size, const void *payload, size_t size, int fd)
@@ -141,6 +70,38 @@ static int message_send(int sock, const void *head, size_t head_size, const void
 	if (sendmsg(sock, &m, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
 		return 0;
 	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ETOOMANYREFS ? -EAGAIN : -EPIPE;
+}
+
+static int server_connect(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (strlen(path) >= sizeof a.sun_path)
+		return -ENAMETOOLONG;
+	strcpy(a.sun_path, path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
+		return -errno;
+	return fd_steal(&fd);
+}
+
+int link_ask(struct link *l, const char *server, uint32_t ctx_id)
+{
+	const struct worker_request r = { WORKER_REQUEST_MAGIC, ctx_id };
+	AUTO_CLOSE int theirs = -1;
+	int err = link_open(l, &theirs);
+
+	if (!err) {
+		l->server = server_connect(server);
+		err = l->server < 0 ? l->server : message_send(l->server, &r, sizeof r, NULL, 0, theirs);
+	}
+	if (err) {
+		link_hang_up(l);
+		if (l->server >= 0)
+			close(l->server);
+		l->server = -1;
+	}
+	return err;
 }
 
 static int message_queue(struct link *l, const struct worker_msg *m, const void *payload, size_t size, int fd)
@@ -232,7 +193,7 @@ const char *link_end(const struct link *l, char *out, size_t size)
 {
 	struct process_end end;
 
-	/* Its socket is closed a moment before its status is there. */
+	/* Its socket is closed a moment before its status is there. Of a server's worker its server tells. */
 	if (!process_ended(&l->process, 20, &end))
 		snprintf(out, size, "its worker hung up");
 	else if (!end.by_signal)
@@ -240,4 +201,40 @@ const char *link_end(const struct link *l, char *out, size_t size)
 	else
 		snprintf(out, size, "its worker was ended by signal %d (%s)", end.code, strsignal(end.code));
 	return out;
+}
+
+int link_watch(const struct link *l)
+{
+	return l->server >= 0 ? l->server : l->process.watch;
+}
+
+void link_wait(const struct link *l, int ms)
+{
+	struct pollfd p = { .fd = l->server, .events = POLLIN };
+
+	if (l->server >= 0)
+		poll(&p, 1, ms);
+	else
+		process_wait(&l->process, ms);
+}
+
+bool link_reap(struct link *l)
+{
+	char byte;
+
+	if (l->server < 0)
+		return process_reap(&l->process);
+	if (recv(l->server, &byte, 1, MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	close(l->server);
+	l->server = -1;
+	return true;
+}
+
+void link_kill(const struct link *l)
+{
+	if (l->server >= 0)
+		shutdown(l->server, SHUT_WR);
+	else
+		process_kill(&l->process);
 }

@@ -18,14 +18,18 @@
 struct link_item;
 
 struct link {
-	int sock; /* -1: closed */
-	struct process process;
+	int sock;                        /* -1: closed */
+	int server;                      /* the connection to the server that started the worker; -1: we did */
+	struct process process;          /* then */
 	struct link_item *first, **last; /* what waits to be sent */
 	size_t queued;                   /* bytes */
 };
 
 /* Starts `path` as the worker of context ctx_id. -ENOENT and the like from exec. */
 int link_start(struct link *l, const char *path, uint32_t ctx_id);
+/* Has the server that listens at this path start the worker, where this process may not; doesn't wait for it. A server
+ * that can't hangs up. -ENOENT, -ECONNREFUSED, -EAGAIN (it is too busy) and the like from connect. */
+int link_ask(struct link *l, const char *server, uint32_t ctx_id);
 /* Queues or sends one message; fd (-1: none) is duplicated as needed. -ENOBUFS: overflow, -EPIPE: it is gone. */
 int link_send(struct link *l, const struct worker_msg *m, const void *payload, size_t size, int fd);
 /* Sends what waits, as far as it goes. -EPIPE. */
@@ -41,25 +45,13 @@ int link_recv(struct link *l, struct worker_msg *m);
 void link_hang_up(struct link *l);
 /* How the process ended ("ended by signal 9 (Killed)"), or that it hung up; waits for at most a moment. Returns out. */
 const char *link_end(const struct link *l, char *out, size_t size);
+/* Readable once the process has ended; -1: it is reaped, or could never be watched, having ended at once. */
+int link_watch(const struct link *l);
 /* Waits at most ms for the process's end. */
-static inline void link_wait(const struct link *l, int ms)
-{
-	process_wait(&l->process, ms);
-}
+void link_wait(const struct link *l, int ms);
 /* True when the process has ended, and is reaped. */
-static inline bool link_reap(struct link *l)
-{
-	return process_reap(&l->process);
-}
-/* It was reaped before, or could never be watched, having ended at once. */
-static inline bool link_reaped(const struct link *l)
-{
-	return l->process.watch < 0;
-}
+bool link_reap(struct link *l);
 /* Ends the process; it is still to be reaped. */
-static inline void link_kill(const struct link *l)
-{
-	process_kill(&l->process);
-}
+void link_kill(const struct link *l);
 
 #endif

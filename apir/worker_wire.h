@@ -33,6 +33,18 @@ struct worker_cmd {
 };
 static_assert(sizeof(struct worker_cmd) == 8, "wire");
 
+/*
+ * To a server that starts workers for VMMs that may not: one message, and with it the worker's end of a socket pair. The
+ * server closes the connection when the worker has ended; the VMM's hanging up ends the worker.
+ */
+struct worker_request {
+	uint32_t magic;
+	uint32_t ctx_id;
+};
+static_assert(sizeof(struct worker_request) == 8, "wire");
+
+#define WORKER_REQUEST_MAGIC 0x4b524f57u /* "WORK" */
+
 #define WORKER_PAYLOAD_MAX 0x18000u
 
 #endif

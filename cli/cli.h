@@ -50,6 +50,8 @@ bool host_option(struct host_options *o, int opt, const char *arg);
 bool host_options_settle(struct host_options *o);
 /* The doors' configure callback; user is a struct host_options. */
 int host_configure(struct apir *a, void *user);
+/* The same as "KEY=VALUE" strings, NULL at the end; malloc'ed, strings too. NULL: no memory. */
+char **host_settings(const struct host_options *o);
 
 /* auto.c: the best GGML library installed, by asking each in a child process. malloc'ed; NULL: none. */
 char *ggml_find(bool verbose);
@@ -58,7 +60,7 @@ char *ggml_find(bool verbose);
 bool path_find(char *out, size_t size, const char *build_dir, const char *name, const char *installed_dir);
 
 /* supervisor.c: a socket that is listened on, each connection served by a process of its own */
-enum door_kind { DOOR_VHOST_USER, DOOR_SOCKET };
+enum door_kind { DOOR_VHOST_USER, DOOR_SOCKET, DOOR_WORKERS };
 
 struct door {
 	enum door_kind kind;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's options, shared by the verbs that serve. */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "apir/config.h"
 #include "apir/log.h"
 #include "cli/cli.h"
 
@@ -124,4 +126,37 @@ int host_configure(struct apir *a, void *user)
 	for (size_t i = 0; !err && i < o->n_keys; i++)
 		err = apir_configure(a, 0, o->keys[i].key, o->keys[i].value);
 	return err;
+}
+
+/* What the environment says counts, too; a key wins over its variable. */
+static int setting_append(void *user, const char *key, const char *value)
+{
+	char ***list = user, **grown, *both = NULL;
+	size_t n = 0;
+
+	while (*list && (*list)[n])
+		n++;
+	grown = realloc(*list, (n + 2) * sizeof *grown);
+	if (!grown)
+		return -ENOMEM;
+	*list = grown;
+	grown[n] = grown[n + 1] = NULL;
+	if (asprintf(&both, "%s=%s", key, value) < 0)
+		return -ENOMEM;
+	grown[n] = both;
+	return 0;
+}
+
+char **host_settings(const struct host_options *o)
+{
+	struct config c = { 0 };
+	char **list = NULL;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < o->n_keys; i++)
+		err = config_set(&c, 0, o->keys[i].key, o->keys[i].value);
+	if (!err)
+		err = config_each(&c, 0, setting_append, &list);
+	config_fini(&c);
+	return err ? NULL : list;
 }

@@ -12,9 +12,10 @@
 #define MAX_DOORS 32
 
 static const char help[] =
-	"usage: ggml-virtgpu serve [OPTIONS] --vhost-user PATH | --socket PATH ...\n\n"
+	"usage: ggml-virtgpu serve [OPTIONS] --vhost-user PATH | --socket PATH | --workers PATH ...\n\n"
 	"  --vhost-user PATH   a virtio-gpu device for QEMU's vhost-user-test-device-pci; one VM a connection\n"
 	"  --socket PATH       a socket for programs of containers and of this machine; many at once\n"
+	"  --workers PATH      a socket for hypervisors that may not start programs: workers for their contexts\n"
 	"  --window SIZE       the device's host-visible window, 8G by default; a power of two from 2M\n"
 	"  --venus-capset      offer capset 4 too, as VIRGL_ROUTE_VENUS_TO_APIR does\n" HOST_HELP;
 
@@ -34,8 +35,9 @@ static uint64_t size_parse(const char *s)
 int verb_serve(int argc, char **argv)
 {
 	static const struct option options[] = { { "vhost-user", required_argument, NULL, 'V' },
-		{ "socket", required_argument, NULL, 's' }, { "window", required_argument, NULL, 'W' },
-		{ "venus-capset", no_argument, NULL, 'c' }, HOST_LONG_OPTIONS, { 0 } };
+		{ "socket", required_argument, NULL, 's' }, { "workers", required_argument, NULL, 'P' },
+		{ "window", required_argument, NULL, 'W' }, { "venus-capset", no_argument, NULL, 'c' },
+		HOST_LONG_OPTIONS, { 0 } };
 	static struct host_options host;
 	static struct door doors[MAX_DOORS];
 	struct supervisor s = { .doors = doors, .host = &host };
@@ -46,11 +48,15 @@ int verb_serve(int argc, char **argv)
 		switch (opt) {
 		case 'V':
 		case 's':
+		case 'P':
 			if (s.n_doors == MAX_DOORS) {
 				fprintf(stderr, "ggml-virtgpu: more than %d doors\n", MAX_DOORS);
 				return 2;
 			}
-			doors[s.n_doors++] = (struct door){ opt == 'V' ? DOOR_VHOST_USER : DOOR_SOCKET, optarg, -1, 0 };
+			doors[s.n_doors++] = (struct door){ opt == 'V'   ? DOOR_VHOST_USER
+							    : opt == 's' ? DOOR_SOCKET
+									 : DOOR_WORKERS,
+				optarg, -1, 0 };
 			break;
 		case 'W':
 			s.window = size_parse(optarg);
@@ -78,7 +84,8 @@ int verb_serve(int argc, char **argv)
 	}
 	if (optind < argc || !s.n_doors) {
 		fprintf(stderr, "ggml-virtgpu: %s%s\n",
-			optind < argc ? "unexpected argument " : "give a door: --vhost-user PATH or --socket PATH",
+			optind < argc ? "unexpected argument "
+				      : "give a door: --vhost-user PATH, --socket PATH or --workers PATH",
 			optind < argc ? argv[optind] : "");
 		return 2;
 	}

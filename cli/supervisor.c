@@ -22,6 +22,7 @@
 #include "cli/cli.h"
 #include "doors/socket/socket_door.h"
 #include "doors/vhost-user/vhost_user.h"
+#include "doors/workers/workers_door.h"
 #include "proto/util.h"
 
 #define MAX_DOORS   32
@@ -130,7 +131,10 @@ static void door_process(const struct supervisor *s, const struct door *d, int c
 		.apir = &s->host->apir,
 		.configure = host_configure,
 		.user = s->host };
-	int err;
+	struct workers_door_options wo = { .worker = s->host->apir.worker ? s->host->apir.worker
+		                                                          : APIR_LIBEXECDIR "/ggml-virtgpu-worker" };
+	static const char *const names[] = { "vhost-user", "socket", "workers" };
+	int err = 0;
 
 	descriptors_raise();
 	/* Ctrl-C reaches the whole group: the supervisor tells us. */
@@ -139,8 +143,19 @@ static void door_process(const struct supervisor *s, const struct door *d, int c
 	supervisor_unprepare();
 	for (size_t i = 0; i < s->n_doors; i++)
 		close(s->doors[i].fd);
-	apir_log_name("%s %d", d->kind == DOOR_VHOST_USER ? "vhost-user" : "socket", (int)getpid());
-	err = d->kind == DOOR_VHOST_USER ? vhost_user_serve(conn, stop_fd, &vo) : socket_door_serve(conn, stop_fd, &so);
+	apir_log_name("%s %d", names[d->kind], (int)getpid());
+	switch (d->kind) {
+	case DOOR_VHOST_USER:
+		err = vhost_user_serve(conn, stop_fd, &vo);
+		break;
+	case DOOR_SOCKET:
+		err = socket_door_serve(conn, stop_fd, &so);
+		break;
+	case DOOR_WORKERS:
+		wo.fixed = host_settings(s->host);
+		err = wo.fixed ? workers_door_serve(conn, stop_fd, &wo) : -ENOMEM;
+		break;
+	}
 	if (err < 0)
 		log_debug("%s: the connection ended: %s", d->path, strerror(-err));
 	_exit(err < 0 ? 1 : 0);

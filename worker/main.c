@@ -162,7 +162,7 @@ int main(int argc, char **argv)
 	int fd, err, type;
 	socklen_t len = sizeof type;
 
-	if (argc != 2 || getsockopt(WORKER_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
+	if (argc < 2 || getsockopt(WORKER_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
 		fprintf(stderr, "ggml-virtgpu-worker is started by ggml-virtgpu or a hypervisor, not by hand\n");
 		return 2;
 	}
@@ -171,6 +171,13 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	limits_set();
 	setenv("GGML_NO_BACKTRACE", "1", 0); /* ggml would start a debugger */
+	for (int i = 2; i < argc; i++) {
+		err = settings_fix(argv[i]);
+		if (err < 0) {
+			log_error("'%s' is no setting: %s", argv[i], strerror(-err));
+			return 2;
+		}
+	}
 	err = heartbeat_start(WORKER_FD);
 	if (err < 0)
 		log_error("cannot start the heartbeat: %s", strerror(-err));

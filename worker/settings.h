@@ -5,7 +5,9 @@
 
 #include <stddef.h>
 
-/* One WORKER_CONFIG payload: key NUL value NUL. 0 or -errno. */
+/* "KEY=VALUE" that nothing can change any more; nor can then any other key that names a library. 0 or -errno. */
+int settings_fix(const char *setting);
+/* One WORKER_CONFIG payload: key NUL value NUL; dropped where the key is fixed. 0 or -errno. */
 int settings_add(const char *payload, size_t size);
 const char *settings_get(const char *key);
 

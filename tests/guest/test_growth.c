@@ -34,8 +34,8 @@ SCENARIO(neither_door_nor_worker_grows)
 
 	(void)unused;
 	program_start(&p, server.socket);
-	of[0] = process_child(server.pid, "ggml-virtgpu");
-	of[1] = process_child(of[0], "ggml-virtgpu-w");
+	of[0] = server_door(&server);
+	of[1] = server_worker(&server);
 	CHECK(of[0] && of[1]);
 	net_make(&n, &p, p.gpu, 32, 2, 1);
 	rounds_run(&p, &n, WARM_UP);

@@ -24,8 +24,9 @@ static void server_exec(const struct server *s, const char *env, int errors)
 		putenv(variable);
 	}
 	dup2(errors, STDERR_FILENO);
-	execl(test_path("TEST_CLI"), "ggml-virtgpu", "serve", "--socket", s->socket, "--ggml", cpu, "--worker",
-		test_path("TEST_WORKER"), "--backend", test_path("TEST_BACKEND"), "-o", "ggml.threads=1", (char *)NULL);
+	execl(test_path("TEST_CLI"), "ggml-virtgpu", "serve", "--socket", s->socket, "--workers", s->workers, "--ggml",
+		cpu, "--worker", test_path("TEST_WORKER"), "--backend", test_path("TEST_BACKEND"), "-o",
+		"ggml.threads=1", (char *)NULL);
 	_exit(127);
 }
 
@@ -54,6 +55,7 @@ bool server_start(struct server *s, const char *env)
 	if (!mkdtemp(s->dir) || pipe2(ends, O_CLOEXEC) < 0)
 		return false;
 	snprintf(s->socket, sizeof s->socket, "%s/socket", s->dir);
+	snprintf(s->workers, sizeof s->workers, "%s/workers", s->dir);
 	fflush(NULL);
 	s->pid = fork();
 	if (s->pid == 0)

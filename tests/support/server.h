@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A real `ggml-virtgpu serve --socket`, as a user starts it. */
+/* A real `ggml-virtgpu serve --socket --workers`, as a user starts it. */
 #ifndef TESTS_SUPPORT_SERVER_H
 #define TESTS_SUPPORT_SERVER_H
 
@@ -8,7 +8,7 @@
 
 struct server {
 	pid_t pid;
-	char dir[32], socket[64];
+	char dir[32], socket[64], workers[64];
 	int errors; /* its stderr */
 };
 

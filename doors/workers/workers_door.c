@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker speaks with the VMM over the socket that came with the request; nothing of that passes here. What is left to
+ * do is to wait: for the worker's end, which closes the connection, or for the VMM's, which ends the worker.
+ */
+#include "doors/workers/workers_door.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "apir/log.h"
+#include "apir/worker.h"
+#include "apir/worker_wire.h"
+#include "proto/util.h"
+
+#define REQUEST_MS 5000 /* for the request to come */
+#define GRACE_MS   500  /* for a worker that is hung up on to end by itself */
+
+/* The worker's socket, or -errno. */
+static int request_receive(int conn, uint32_t *ctx_id)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct worker_request r;
+	struct iovec iov = { &r, sizeof r };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
+	};
+	struct pollfd p = { .fd = conn, .events = POLLIN };
+	AUTO_CLOSE int sock = -1;
+	const struct cmsghdr *c;
+	socklen_t len = sizeof(int);
+	int type;
+	ssize_t n;
+
+	if (poll(&p, 1, REQUEST_MS) <= 0)
+		return -ETIMEDOUT;
+	n = recvmsg(conn, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&sock, CMSG_DATA(c), sizeof sock);
+	if (n != sizeof r || r.magic != WORKER_REQUEST_MAGIC || sock < 0)
+		return -EPROTO;
+	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET)
+		return -ENOTSOCK;
+	*ctx_id = r.ctx_id;
+	return fd_steal(&sock);
+}
+
+static void worker_see_off(struct process *p, uint32_t ctx_id)
+{
+	struct process_end end;
+
+	if (!process_wait(p, GRACE_MS))
+		process_kill(p);
+	else if (process_ended(p, 0, &end) && end.by_signal)
+		log_error(
+			"the worker of context %u was ended by signal %d (%s)", ctx_id, end.code, strsignal(end.code));
+	process_wait(p, -1);
+	process_reap(p);
+}
+
+int workers_door_serve(int conn, int stop_fd, const struct workers_door_options *opt)
+{
+	AUTO_CLOSE int peer = conn;
+	struct process worker;
+	uint32_t ctx_id = 0;
+	int sock = request_receive(peer, &ctx_id), err;
+
+	if (sock < 0) {
+		log_warn("workers: no request came (%s): is it VIRGL_APIR_SERVER of another program?", strerror(-sock));
+		return sock;
+	}
+	err = worker_start(&worker, opt->worker, ctx_id, sock, opt->fixed);
+	close(sock);
+	if (err) {
+		log_error("cannot start the worker '%s': %s: install it there, or give --worker PATH", opt->worker,
+			strerror(-err));
+		return err;
+	}
+	log_info("context %u (another process's): worker %d", ctx_id, (int)worker.pid);
+	for (;;) {
+		struct pollfd p[3] = { { .fd = peer, .events = POLLIN }, { .fd = worker.watch, .events = POLLIN },
+			{ .fd = stop_fd, .events = POLLIN } };
+
+		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno == EINTR)
+			continue;
+		break; /* whatever it is, it is the end */
+	}
+	worker_see_off(&worker, ctx_id);
+	return 0;
+}
