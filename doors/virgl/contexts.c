@@ -34,17 +34,23 @@ static bool is_handshake(const void *cmd, size_t size)
 	return g.magic == APIR_GREETING_MAGIC;
 }
 
+/* n bytes, or fewer where they end with NUL. */
+static void name_copy(char out[64], uint32_t n, const char *name)
+{
+	snprintf(out, 64, "%.*s", (int)(n < 64 ? n : 63), name ? name : "");
+}
+
 static int context_create_ours(uint32_t ctx_id, uint32_t capset, uint32_t n, const char *name)
 {
 	struct virgl_context *c = door_context_find(ctx_id);
-	char text[64] = "";
+	char text[sizeof c->name];
 	int err;
 
 	if (c)
 		return c->owner == OWNER_APIR && c->capset == capset ? 0 : EINVAL;
 	if (!door_apir())
 		return ENOMEM;
-	snprintf(text, sizeof text, "%.*s", (int)(n < sizeof text ? n : sizeof text - 1), name ? name : "");
+	name_copy(text, n, name);
 	err = apir_context_create(door.apir, ctx_id, text);
 	if (err)
 		return -err;
@@ -78,8 +84,10 @@ int virgl_renderer_context_create_with_flags(uint32_t ctx_id, uint32_t flags, ui
 		return err;
 	door_lock();
 	c = door_context_find(ctx_id) ? NULL : door_context_add(ctx_id, capset, OWNER_UNDECIDED);
-	if (c)
+	if (c) {
 		c->in_real = true;
+		name_copy(c->name, n, name);
+	}
 	door_unlock();
 	return 0;
 }
@@ -145,6 +153,7 @@ static int blob_adopt(uint32_t ctx_id, uint32_t res_id)
 /* An undecided context speaks APIR: it becomes ours. */
 static int context_adopt(uint32_t ctx_id)
 {
+	struct virgl_context *c;
 	uint32_t early[32], n = 0;
 	int err;
 
@@ -155,9 +164,10 @@ static int context_adopt(uint32_t ctx_id)
 		if (r->id && r->kind == RES_EARLY && r->ctx_id == ctx_id)
 			early[n++] = r->id;
 	}
-	err = door_apir() ? apir_context_create(door.apir, ctx_id, "") : -ENOMEM;
+	c = door_context_find(ctx_id);
+	err = door_apir() ? apir_context_create(door.apir, ctx_id, c->name) : -ENOMEM;
 	if (!err)
-		door_context_find(ctx_id)->owner = OWNER_APIR;
+		c->owner = OWNER_APIR;
 	door_unlock();
 	for (uint32_t i = 0; !err && i < n; i++)
 		err = blob_adopt(ctx_id, early[i]);

@@ -108,8 +108,7 @@ bool door_venus_is_real(void)
 {
 	uint32_t version = 0, size = 0;
 
-	if (!real()->renderer_get_cap_set ||
-		(door.initialised && (!door.real_works || !(door.flags & VIRGL_FLAG_VENUS))))
+	if (!real()->renderer_get_cap_set || (door.initialised && !door.has_venus))
 		return false;
 	if (door_apir() && apir_routes_venus(door.apir))
 		return false;

@@ -26,6 +26,7 @@ enum owner { OWNER_UNDECIDED, OWNER_APIR };
 struct virgl_context {
 	uint32_t id; /* 0: free */
 	uint32_t capset;
+	char name[64]; /* the guest program's */
 	enum owner owner;
 	bool in_real;        /* exists in the real library too */
 	struct events *poll; /* has something while a fence waits to be told; NULL: nobody asked for it */
@@ -46,6 +47,7 @@ struct door {
 	struct apir *apir; /* NULL until first needed */
 	bool initialised;  /* between virgl_renderer_init() and _cleanup() */
 	bool real_works;   /* the real library was initialised too */
+	bool has_venus;    /* and its Venus */
 	int flags;         /* of init */
 	void *cookie;      /* the VMM's, and its callbacks: as far as their version goes, zeros behind it */
 	struct virgl_renderer_callbacks callbacks;

@@ -4,7 +4,6 @@
  * a fence callback of ours in place of the VMM's. Without the real library, or when it can't start (no display, no
  * render node), APIR works alone, so init succeeds.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 
@@ -30,33 +29,10 @@ static size_t callbacks_size(int version)
 /* What the real library calls; it keeps the pointer. */
 static struct virgl_renderer_callbacks for_real;
 
-/* It would end the whole process where it looks for EGL in vain. */
-static bool has_egl(int flags)
-{
-	bool needed = (flags & VIRGL_FLAG_EGL) && !(flags & VIRGL_FLAG_NO_VIRGL);
-	void *egl = needed ? dlopen("libEGL.so.1", RTLD_LAZY | RTLD_LOCAL) : NULL;
-
-	if (needed && !egl)
-		log_warn("virglrenderer cannot start without EGL, only APIR works: %s", dlerror());
-	return !needed || egl;
-}
-
-static bool real_init(void *cookie, int flags, bool has_callbacks)
-{
-	int err;
-
-	if (!real()->renderer_init || !has_egl(flags))
-		return false;
-	err = real()->renderer_init(cookie, flags, has_callbacks ? &for_real : NULL);
-	if (err)
-		log_warn("virglrenderer's own start failed (%d): only APIR works", err);
-	return !err;
-}
-
 int virgl_renderer_init(void *cookie, int flags, struct virgl_renderer_callbacks *cb)
 {
 	size_t size = cb ? callbacks_size(cb->version) : 0;
-	bool works;
+	int works;
 
 	if (cb && !size)
 		return -1;
@@ -76,9 +52,10 @@ int virgl_renderer_init(void *cookie, int flags, struct virgl_renderer_callbacks
 		for_real.version = VIRGL_CALLBACKS_MAX;
 	for_real.write_fence = fences_on_real;
 	door_unlock();
-	works = real_init(cookie, flags, cb != NULL);
+	works = real_start(cookie, flags, cb ? &for_real : NULL);
 	door_lock();
-	door.real_works = works;
+	door.real_works = works >= 0;
+	door.has_venus = works >= 0 && (works & VIRGL_FLAG_VENUS);
 	door.initialised = true;
 	door_unlock();
 	return 0;
@@ -88,14 +65,18 @@ void virgl_renderer_cleanup(void *cookie)
 {
 	bool works;
 
+	if (real_is_starting()) {
+		real()->renderer_cleanup(cookie);
+		return;
+	}
 	door_lock();
 	works = door.real_works;
 	door_clear();
-	door.initialised = door.real_works = false;
+	door.initialised = door.real_works = door.has_venus = false;
 	door_unlock();
 	door_wake(); /* for workers that leave */
 	if (works)
-		real()->renderer_cleanup(cookie);
+		real_stop(cookie);
 	fences_stop();
 }
 

@@ -17,7 +17,16 @@ struct real {
 #undef REAL_POINTER
 };
 
-/* Loads it at the first call; never NULL. Thread-safe. */
+/* Loads it at the first call; never NULL. Without functions after a start that failed. Thread-safe. */
 const struct real *real(void);
+
+/*
+ * Starts it for the VMM; without Venus where it can't start with it. The flags that it works with, or -1: it doesn't
+ * work, which was logged.
+ */
+int real_start(void *cookie, int flags, struct virgl_renderer_callbacks *cb);
+void real_stop(void *cookie);
+/* A call that it makes to itself: it cleans up by its own exported function when a start fails. */
+bool real_is_starting(void);
 
 #endif

@@ -14,10 +14,11 @@
 
 #include "doors/virgl/virgl_functions.h"
 
-#define VIRGL_FLAG_EGL          (1 << 0)
-#define VIRGL_FLAG_VENUS        (1 << 6)
-#define VIRGL_FLAG_NO_VIRGL     (1 << 7)
-#define VIRGL_FLAG_ASYNC_FENCES (1 << 8) /* fence callbacks come from any thread, at any time */
+#define VIRGL_FLAG_EGL           (1 << 0)
+#define VIRGL_FLAG_VENUS         (1 << 6)
+#define VIRGL_FLAG_NO_VIRGL      (1 << 7)
+#define VIRGL_FLAG_ASYNC_FENCES  (1 << 8) /* fence callbacks come from any thread, at any time */
+#define VIRGL_FLAG_RENDER_SERVER (1 << 9)
 
 #define VIRGL_CALLBACKS_MAX            4 /* the newest version that we know */
 #define VIRGL_CALLBACKS_CONTEXT_FENCES 3 /* the first that has write_context_fence */

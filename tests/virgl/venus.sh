@@ -18,7 +18,7 @@ gl_boot "VIRGL_APIR_BACKEND_LIBRARY=$BACKEND" "APIR_LLAMA_CPP_GGML_LIBRARY_PATH=
 
 # For the guest's Vulkan programs: Venus' driver, whose device ggml would leave out since a CPU computes for it here.
 venus="VK_DRIVER_FILES=/usr/share/vulkan/icd.d/virtio_icd.json GGML_VK_VISIBLE_DEVICES=0"
-params='ne=\[10,5,4,[13]\],nr=\[1,1,1,1\]'
+params='type=f(16|32),ne=\[10,5,4,[13]\],nr=\[1,1,1,1\]'
 
 both_devices() {
     guest "$venus llama-bench --list-devices"

@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A QEMU that may not start programs (libvirt's way): its workers come from a running `ggml-virtgpu serve --workers`.
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+cd "$(dirname "$(realpath "$0")")/../.." || exit
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
+. tests/support.sh virgl-sandbox "${1:-build}"
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/vm.sh
+. tests/vm/vm.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/virgl/gl.sh
+. tests/virgl/gl.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/doors/list.sh
+. tests/doors/list.sh
+
+text=$(native_text 48)
+"$CLI" serve --verbose -o ggml.threads=1 --workers "$WORK/workers.sock" >"$WORK/workers.log" 2>&1 &
+vm_servers+=($!)
+within 60 has "$WORK/workers.log" "serving " || { cat "$WORK/workers.log"; echo "Bail out! serve ended"; exit 1; }
+# shellcheck disable=SC2034 # for gl_boot
+GL_QEMU_ARGS=(-sandbox on,spawn=deny)
+gl_boot "VIRGL_APIR_SERVER=$WORK/workers.sock" "VIRGL_APIR_LOG_TO_FILE=$WORK/apir.log"
+
+denied() {
+    local qemu
+    qemu=$(pgrep -f "[-]sandbox on,spawn=deny .*|[-]sandbox on,spawn=deny\$" | while read -r p; do
+        [ "$(cat "/proc/$p/comm")" != qemu-system-x86 ] || echo "$p"
+    done)
+    [ -n "$qemu" ] || fail "there is no such QEMU"
+    grep -q '^Seccomp:[[:space:]]*2$' "/proc/$qemu/status" || fail "QEMU has no seccomp filter"
+}
+same_text() {
+    guest "tests/complete $MODEL VirtGPU0 48"
+    cmp "$text" "$job.out"
+    must_have "$WORK/apir.log" "a worker of the server's"
+    must_have "$WORK/workers.log" "(another process's): worker "
+}
+listed() {
+    list_in_guest newest
+}
+
+check "QEMU's seccomp filter is on" denied
+check "the greedy text of 48 tokens is the native one, by the server's worker" same_text
+check "the list over virtio-gpu-gl by the server's workers" listed
+checks_end
