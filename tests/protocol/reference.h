@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of the configuration reference share: a folder with files of every unsuitable kind, and line patterns. */
+/* What the tests of the configuration reference share: files of every unsuitable kind, and line patterns. */
 #ifndef TESTS_PROTOCOL_REFERENCE_H
 #define TESTS_PROTOCOL_REFERENCE_H
 

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two log files, of the APIR component and of its backend library: appended to; a path that can't be written is told
- * of once by each process and survived. Every test runs in a child, since a process opens its log once.
+ * The two log files, of the APIR component and of its backend library: appended to; a path that can't be written is
+ * told of once by each process and survived. Every test runs in a child, since a process opens its log once.
  */
 #include "tests/support/cm.h"
 
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proto/util.h"
@@ -38,29 +35,13 @@ static const struct log_row log_rows[] = {
 		"cannot write the log file '/dev/full' (%s): No space left on device; logging to stderr" },
 };
 
-/* Root may write anything; its children and this process may no more. */
-static void powers_drop(void)
-{
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2];
-
-	if (geteuid())
-		return;
-	CHECK(!prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE) && !prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH));
-	CHECK(!syscall(SYS_capget, &head, data));
-	data[0].effective &= ~(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
-	data[0].permitted = data[0].effective;
-	data[0].inheritable = 0;
-	CHECK(!syscall(SYS_capset, &head, data));
-}
-
 /* With the variable set: a load fails, which is an error worth a line, is tried again, and computes. */
 static void log_run(void *unused)
 {
 	struct host *h;
 
 	(void)unused;
-	powers_drop();
+	child_powers_drop();
 	h = host_open(NULL, HOST_GGML);
 	CHECK(h && guest_open(&g, h, 1));
 	CHECK(!apir_configure(h->apir, 1, "apir.load_library.path", "/nowhere/lib.so"));

@@ -3,8 +3,8 @@
  * The configuration reference, row by row: what each variable and key does with good and bad values, which code the
  * guest gets, and the exact lines that the host and the guest's program print.
  *
- * Nothing here is made up but the broken libraries: a row is run by the real APIR component, worker, backend library and
- * ggml, first with a raw guest, which hears the code, then with the real plugin in a real program through the socket
+ * Nothing here is made up but the broken libraries: a row is run by the real APIR component, worker, backend library
+ * and ggml, first with a raw guest, which hears the code, then with the real plugin in a real program through the socket
  * door, whose line is compared. What a row sets is set in every way there is: as a variable, as a key for all contexts,
  * as one for this context, and late: after the context was made, before the library is loaded.
  *
