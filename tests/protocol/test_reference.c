@@ -76,6 +76,13 @@ static const struct setting defaults[] = {
 /* Running a row */
 
 static struct guest g;
+static char *heard; /* what the last run printed; kept here, since a failing test frees nothing */
+
+static void hear(struct capture *c)
+{
+	free(heard);
+	heard = capture_end(c);
+}
 
 static const char *variable_of(const char *key)
 {
@@ -139,7 +146,7 @@ static void late_key_set(void *user, const struct setting *s, enum way way)
 }
 
 /* A raw guest loads and, if that works, computes: LOADLIBRARY's code, or -100: the rest failed. */
-static int64_t raw_run(const struct row *r, enum way way, char **heard)
+static int64_t raw_run(const struct row *r, enum way way)
 {
 	struct capture c;
 	struct host *h;
@@ -160,7 +167,7 @@ static int64_t raw_run(const struct row *r, enum way way, char **heard)
 	}
 	guest_close(&g);
 	host_close(h);
-	*heard = capture_end(&c);
+	hear(&c);
 	variables_clear();
 	return code;
 }
@@ -211,51 +218,49 @@ static int listen_at(const char *path)
 	return fd;
 }
 
-/* A program loads the plugin, which finds a host so configured; what both said. */
-static char *plugin_run(const struct row *r, enum way way)
+/* A program loads the plugin, which finds a host so configured. */
+static void plugin_run(const struct row *r, enum way way)
 {
 	struct plugin_row p = { r, way, listen_at(word("SOCKET")) };
 	struct capture c;
 	int program, served;
 	pid_t door;
-	char *heard;
 
 	capture_begin(&c);
 	door = child_start(door_serve, &p);
 	program = child_run(program_run, NULL);
 	served = child_end(door);
-	heard = capture_end(&c);
+	hear(&c);
 	close(p.listener);
 	if (program || served)
 		fail_msg("%s: the program ended with %d, the door with %d: %s", r->name, program, served, heard);
-	return heard;
 }
 
-static void must_say_once(const struct row *r, enum way way, const char *heard, const char *line)
+static void must_say_once(const struct row *r, enum way way, const char *line)
 {
 	if (line && lines_like(heard, line) != 1)
 		fail_msg("%s, by %s: wanted once the line '%s', heard: %s", r->name, way_names[way], expand(line),
 			heard);
 }
 
-static void must_not_say(const struct row *r, enum way way, const char *heard, const char *line)
+static void must_not_say(const struct row *r, enum way way, const char *line)
 {
 	if (lines_like(heard, line))
 		fail_msg("%s, by %s: there must be no line '%s', heard: %s", r->name, way_names[way], line, heard);
 }
 
 /* Of the two ends' lines no more than those that are wanted. */
-static void host_says(const struct row *r, enum way way, const char *heard)
+static void host_says(const struct row *r, enum way way)
 {
 	char refused[160];
 
-	must_say_once(r, way, heard, r->host);
-	must_say_once(r, way, heard, r->host2);
+	must_say_once(r, way, r->host);
+	must_say_once(r, way, r->host2);
 	if (r->code == APIR_LOAD_OK) {
 		/* but the figures at a context's end */
 		if (lines_like(heard, BACKEND "*") != lines_like(heard, BACKEND "context 1: * commands, *"))
 			fail_msg("%s, by %s: heard: %s", r->name, way_names[way], heard);
-		must_not_say(r, way, heard, "ggml-virtgpu *");
+		must_not_say(r, way, "ggml-virtgpu *");
 	}
 	if (r->code < APIR_LOAD_INIT)
 		return;
@@ -263,27 +268,24 @@ static void host_says(const struct row *r, enum way way, const char *heard)
 		WORKER "the APIR backend library '*' refused to start (code %d); its own log "
 		       "says why",
 		(int)r->code - APIR_LOAD_INIT);
-	must_say_once(r, way, heard, refused);
+	must_say_once(r, way, refused);
 }
 
 static void row_runs(const struct row *r, enum way way)
 {
-	char *heard;
-	int64_t code = raw_run(r, way, &heard);
+	int64_t code = raw_run(r, way);
 
 	if (code != r->code)
 		fail_msg("%s, by %s: code %lld, wanted %lld, heard: %s", r->name, way_names[way], (long long)code,
 			(long long)r->code, heard);
-	host_says(r, way, heard);
-	free(heard);
+	host_says(r, way);
 	if (way == LATE || way == LATE_OF_CONTEXT || !r->guest)
 		return; /* a program gives nobody time for it */
-	heard = plugin_run(r, way);
-	must_say_once(r, way, heard, r->guest);
-	must_say_once(r, way, heard, "ggml-virtgpu: *");
+	plugin_run(r, way);
+	must_say_once(r, way, r->guest);
+	must_say_once(r, way, "ggml-virtgpu: *");
 	if (!strncmp(r->guest, NO_DEVICE, strlen(NO_DEVICE)))
-		must_say_once(r, way, heard, r->host);
-	free(heard);
+		must_say_once(r, way, r->host);
 }
 
 static void row_test(void **state)
@@ -508,13 +510,11 @@ static void foreign_host_run(void *unused)
 
 static void a_host_that_does_not_tell_sizes_is_warned_about_once(void **state)
 {
-	char *heard;
-
 	(void)state;
+	free(heard);
 	assert_int_equal(child_run_heard(foreign_host_run, NULL, &heard), 0);
 	assert_int_equal(
 		lines_like(heard, BACKEND "this host does not tell the sizes of blobs: it trusts its guests"), 1);
-	free(heard);
 }
 
 #define TEST(name) cmocka_unit_test(name)
