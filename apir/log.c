@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See log.h. */
+/* See log.h. A file that can't be opened or written is told of once; from then on the lines go to stderr. */
 #include "apir/log.h"
 
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -16,9 +17,15 @@
 #define FILE_ENV "VIRGL_APIR_LOG_TO_FILE"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int log_fd = STDERR_FILENO;
-static enum apir_log_level threshold = APIR_LOG_WARN;
+static _Atomic int log_fd = STDERR_FILENO;
+static enum apir_log_level threshold = APIR_LOG_WARN; /* of stderr; a file takes everything */
 static char name[48] = "apir";
+
+static void file_complain(const char *what, int err)
+{
+	dprintf(STDERR_FILENO, "ggml-virtgpu %s: cannot %s the log file '%s' (" FILE_ENV "): %s; logging to stderr\n",
+		name, what, getenv(FILE_ENV), strerror(err));
+}
 
 static void log_open(void)
 {
@@ -27,15 +34,12 @@ static void log_open(void)
 
 	if (!path)
 		return;
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	if (fd < 0) {
-		dprintf(STDERR_FILENO,
-			"ggml-virtgpu %s: cannot open the log file '%s' (" FILE_ENV "): %s; logging to stderr\n", name,
-			path, strerror(errno));
-		return;
-	}
-	log_fd = fd;
-	threshold = APIR_LOG_DEBUG;
+	/* O_NONBLOCK: a pipe that nobody reads must not stop a door */
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+	if (fd < 0)
+		file_complain("open", errno);
+	else
+		log_fd = fd;
 }
 
 void apir_log_name(const char *fmt, ...)
@@ -54,18 +58,18 @@ void apir_log_verbose(void)
 }
 
 /* stderr is limited; who names a file wants everything. */
-static bool line_allowed(unsigned *dropped)
+static bool line_allowed(void)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	static struct rate rate;
+	unsigned dropped;
 	bool allowed;
 
-	*dropped = 0;
-	if (log_fd != STDERR_FILENO)
-		return true;
 	pthread_mutex_lock(&lock);
-	allowed = rate_take(&rate, dropped);
+	allowed = rate_take(&rate, &dropped);
 	pthread_mutex_unlock(&lock);
+	if (allowed && dropped)
+		dprintf(STDERR_FILENO, "ggml-virtgpu %s: %u lines were too many and left out\n", name, dropped);
 	return allowed;
 }
 
@@ -76,36 +80,55 @@ static bool writable(int fd)
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
 }
 
-/* One write a line, so that the lines of several processes don't mix. */
-void apir_log(enum apir_log_level level, const char *fmt, ...)
+/* One write a line, so that the lines of several processes don't mix. 0, or -errno: it could not be written. */
+static int line_write(int fd, enum apir_log_level level, const char *text)
 {
 	static const char *const words[] = { "debug: ", "", "warning: ", "error: " };
 	char line[1024];
 	struct timespec t;
-	unsigned dropped;
-	va_list ap;
 	int n = 0;
 
-	pthread_once(&once, log_open);
-	if (level < threshold || !line_allowed(&dropped))
-		return;
-	if (dropped)
-		dprintf(log_fd, "ggml-virtgpu %s: %u lines were too many and left out\n", name, dropped);
-	if (log_fd != STDERR_FILENO) {
+	if (!writable(fd))
+		return 0; /* a reader that doesn't read must not stop a door */
+	if (fd != STDERR_FILENO) {
 		clock_gettime(CLOCK_REALTIME, &t);
 		n = snprintf(line, sizeof line, "%lld.%03ld ", (long long)t.tv_sec, t.tv_nsec / 1000000);
 	}
-	n += snprintf(line + n, sizeof line - (size_t)n, "ggml-virtgpu %s: %s", name, words[level]);
-	va_start(ap, fmt);
-	n += vsnprintf(line + n, sizeof line - (size_t)n, fmt, ap);
-	va_end(ap);
+	n += snprintf(line + n, sizeof line - (size_t)n, "ggml-virtgpu %s: %s%s", name, words[level], text);
 	if (n > (int)sizeof line - 2)
 		n = (int)sizeof line - 2;
 	line[n++] = '\n';
-	if (!writable(log_fd))
-		return; /* a reader that doesn't read must not stop a door */
-	if (write(log_fd, line, (size_t)n) < 0)
-		return; /* a log that can't be written is survived */
+	return write(fd, line, (size_t)n) < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
+}
+
+/* Only one thread gives the file up, and only it complains. The descriptor stays: others may be writing to it. */
+static void file_give_up(int fd, int err)
+{
+	if (atomic_compare_exchange_strong(&log_fd, &fd, STDERR_FILENO))
+		file_complain("write", err);
+}
+
+void apir_log(enum apir_log_level level, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+	int fd, err;
+
+	pthread_once(&once, log_open);
+	fd = log_fd;
+	if (fd == STDERR_FILENO && level < threshold)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	if (fd != STDERR_FILENO) {
+		err = line_write(fd, level, text);
+		if (!err)
+			return;
+		file_give_up(fd, -err);
+	}
+	if (level >= threshold && line_allowed())
+		line_write(STDERR_FILENO, level, text); /* a log that can't be written is survived */
 }
 
 const char *log_escape(char *out, size_t n, const char *s)

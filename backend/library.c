@@ -18,37 +18,50 @@
 
 #define fail(code, ...) (backend_log(ABI_LOG_ERROR, __VA_ARGS__), (uint32_t)(code))
 
-/* A decimal number in [min, max] that fills the string, or the part of it before `separator` (NUL: none). */
-static bool number_parse(const char *s, char separator, long min, long max, long *out)
+/* A decimal number in [min, max] at the start of s; where it ends, or NULL: there is none. */
+static const char *number_parse(const char *s, long min, long max, long *out)
 {
 	char *end;
+
+	if (*s < '0' || *s > '9')
+		return NULL;
+	errno = 0;
+	*out = strtol(s, &end, 10);
+	return errno || *out < min || *out > max ? NULL : end;
+}
+
+/* Numbers below n with a comma between two, all of them good; *first is the first of them. */
+static bool devices_parse(const char *s, size_t n, size_t *first)
+{
 	long v;
 
-	errno = 0;
-	v = strtol(s, &end, 10);
-	if (errno || end == s || (*end && *end != separator) || v < min || v > max)
-		return false;
-	*out = v;
-	return true;
+	for (bool is_first = true;; is_first = false) {
+		s = number_parse(s, 0, (long)n - 1, &v);
+		if (!s || (*s && *s != ','))
+			return false;
+		if (is_first)
+			*first = (size_t)v;
+		if (!*s++)
+			return true;
+	}
 }
 
 static uint32_t device_choose(
 	struct library *lib, struct abi_reg *reg, const char *path, const char *wanted, size_t *index)
 {
 	size_t n = lib->fn.reg_dev_count(reg);
-	long i = 0;
 
+	*index = 0;
 	if (n == 0)
 		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
 			"the GGML library '%s' (%s) offers no device: "
 			"is its hardware and driver there?",
 			path, lib->fn.reg_name(reg));
-	if (wanted && !number_parse(wanted, ',', 0, (long)n - 1, &i))
+	if (wanted && !devices_parse(wanted, n, index))
 		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
 			"ggml.devices: '%s' is no list of numbers from 0 to %zu, "
 			"the devices of '%s'",
 			wanted, n - 1, path);
-	*index = (size_t)i;
 	lib->device = lib->fn.reg_dev_get(reg, *index);
 	return lib->device ? 0
 	                   : fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "the GGML library '%s' has no device %zu", path,
@@ -61,8 +74,9 @@ static uint32_t threads_set(struct library *lib, struct abi_reg *reg, const char
 	void (*set)(struct abi_backend *, int);
 	void *f = lib->fn.reg_get_proc_address(reg, "ggml_backend_set_n_threads");
 	long n = cores_physical();
+	const char *end = wanted ? number_parse(wanted, 1, 512, &n) : NULL;
 
-	if (wanted && !number_parse(wanted, '\0', 1, 512, &n))
+	if (wanted && (!end || *end))
 		return fail(
 			APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "ggml.threads: '%s' is no number from 1 to 512", wanted);
 	if (!f)

@@ -1,30 +1,63 @@
 /* SPDX-License-Identifier: MIT */
-/* See log.h. stderr gets what a user must see; the file gets everything. */
+/*
+ * See log.h. stderr gets what a user must see; the file gets everything. A file that can't be opened or written is told
+ * of once; from then on the lines go to stderr.
+ */
 #include "backend/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "proto/rate.h"
 
+#define FILE_ENV "APIR_LLAMA_CPP_LOG_TO_FILE"
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static FILE *file; /* NULL: stderr */
+static pthread_mutex_t file_lock = PTHREAD_MUTEX_INITIALIZER;
+static FILE *_Atomic file; /* NULL: stderr */
+
+static void file_complain(const char *what, int err)
+{
+	fprintf(stderr, "ggml-virtgpu-backend: cannot %s the log file '%s' (" FILE_ENV "): %s; logging to stderr\n",
+		what, getenv(FILE_ENV), strerror(err));
+}
 
 static void log_open(void)
 {
-	const char *path = getenv("APIR_LLAMA_CPP_LOG_TO_FILE");
+	const char *path = getenv(FILE_ENV);
+	int fd;
 
 	if (!path)
 		return;
-	file = fopen(path, "ae");
+	/* O_NONBLOCK: not to wait for a pipe's reader */
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
+	if (fd >= 0)
+		file = fdopen(fd, "a");
 	if (!file)
-		fprintf(stderr,
-			"ggml-virtgpu-backend: cannot open the log file '%s' (APIR_LLAMA_CPP_LOG_TO_FILE): %s; "
-			"logging to stderr\n",
-			path, strerror(errno));
+		file_complain("open", errno);
+}
+
+/* Whether the file has it: there is one, and it could be written. */
+static bool file_write(const char *text)
+{
+	FILE *f;
+	bool ok;
+
+	pthread_mutex_lock(&file_lock);
+	f = file;
+	ok = f && fputs(text, f) >= 0 && fflush(f) == 0;
+	if (f && !ok) {
+		file_complain("write", errno);
+		file = NULL;
+		fclose(f);
+	}
+	pthread_mutex_unlock(&file_lock);
+	return ok;
 }
 
 void backend_log_open(void)
@@ -57,11 +90,8 @@ static void on_ggml_log(int32_t level, const char *text, void *user)
 	(void)user;
 	if (level != ABI_LOG_CONT)
 		shown = (file || level >= ABI_LOG_WARN) && line_allowed();
-	if (!shown)
-		return;
-	fputs(text, file ? file : stderr);
-	if (file)
-		fflush(file);
+	if (shown && !file_write(text) && level >= ABI_LOG_WARN)
+		fputs(text, stderr);
 }
 
 void backend_log_adopt(const struct abi_symbols *s)
@@ -71,15 +101,15 @@ void backend_log_adopt(const struct abi_symbols *s)
 
 void backend_log(int level, const char *fmt, ...)
 {
-	char line[1024];
+	char text[1024], line[sizeof text + 32];
 	va_list ap;
 
 	if ((!file && level < ABI_LOG_INFO) || !line_allowed())
 		return;
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof line, fmt, ap);
+	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	fprintf(file ? file : stderr, "ggml-virtgpu-backend: %s\n", line);
-	if (file)
-		fflush(file);
+	snprintf(line, sizeof line, "ggml-virtgpu-backend: %s\n", text);
+	if (!file_write(line) && level >= ABI_LOG_INFO)
+		fputs(line, stderr);
 }

@@ -126,34 +126,47 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 	return 0;
 }
 
-static const char *load_error(int64_t code)
+/* LOADLIBRARY's codes, in words and with what to look at on the host. */
+struct load_error {
+	const char *text, *check;
+};
+
+#define BACKEND_ENV "VIRGL_APIR_BACKEND_LIBRARY"
+#define PATH_ENV    "APIR_LLAMA_CPP_GGML_LIBRARY_PATH"
+#define REG_ENV     "APIR_LLAMA_CPP_GGML_LIBRARY_REG"
+#define INIT_ENV    "APIR_LLAMA_CPP_GGML_LIBRARY_INIT"
+
+/* 1 to 5: the APIR backend library; 6 + 1 to 5: the GGML library by it; 12 + n: the GGML library was opened, but. */
+static struct load_error load_error(int64_t code)
 {
-	static const char *const texts[] = {
-		[APIR_LOAD_HYPERCALL] = "the hypervisor could not start the call",
-		[APIR_LOAD_ALREADY] = "the library was loaded already",
-		[APIR_LOAD_ENV_MISSING] = "a variable or key is missing",
-		[APIR_LOAD_CANNOT_OPEN] = "it cannot be opened",
-		[APIR_LOAD_SYMBOL_MISSING] = "a symbol is missing",
-	};
-	static const char *const inits[] = {
-		[APIR_INIT_NO_REG] = "its registration function returned nothing",
-		[APIR_INIT_NO_DEVICE] = "it offers no such device",
-		[APIR_INIT_NO_BACKEND] = "its device could not be initialised",
-		[APIR_INIT_BAD_ABI] = "its ggml version is not supported",
-		[APIR_INIT_NO_MEMORY] = "out of memory",
+	static const struct load_error errors[] = {
+		[APIR_LOAD_HYPERCALL] = { "the hypervisor could not start the call", BACKEND_ENV },
+		[APIR_LOAD_ALREADY] = { "the library was loaded already", BACKEND_ENV },
+		[APIR_LOAD_ENV_MISSING] = { "a variable or key is missing", BACKEND_ENV },
+		[APIR_LOAD_CANNOT_OPEN] = { "it cannot be opened", BACKEND_ENV },
+		[APIR_LOAD_SYMBOL_MISSING] = { "a symbol is missing", BACKEND_ENV },
+		[APIR_LOAD_INIT + APIR_LOAD_ENV_MISSING] = { "a variable or key is missing", PATH_ENV ", " REG_ENV },
+		[APIR_LOAD_INIT + APIR_LOAD_CANNOT_OPEN] = { "it cannot be opened", PATH_ENV },
+		[APIR_LOAD_INIT + APIR_LOAD_SYMBOL_MISSING] = { "a symbol is missing", REG_ENV ", " INIT_ENV },
+		[2 * APIR_LOAD_INIT + APIR_INIT_NO_REG] = { "its registration function returned nothing", PATH_ENV },
+		[2 * APIR_LOAD_INIT + APIR_INIT_NO_DEVICE] = { "it offers no such device", PATH_ENV ", ggml.devices" },
+		[2 * APIR_LOAD_INIT +
+			APIR_INIT_NO_BACKEND] = { "its device could not be initialised", INIT_ENV ", ggml.threads" },
+		[2 * APIR_LOAD_INIT + APIR_INIT_BAD_ABI] = { "its ggml version is not supported", PATH_ENV },
+		[2 * APIR_LOAD_INIT + APIR_INIT_NO_MEMORY] = { "out of memory", PATH_ENV },
 	};
 
-	if (code > 0 && code < APIR_LOAD_INIT)
-		return texts[code];
-	code -= APIR_LOAD_INIT;
-	return code > 0 && code < (int64_t)ARRAY_SIZE(inits) ? inits[code] : "unknown code";
+	if (code > 0 && code < (int64_t)ARRAY_SIZE(errors) && errors[code].text)
+		return errors[code];
+	return (struct load_error){ "unknown code", BACKEND_ENV };
 }
 
 static int session_load(struct session *s, char *err, size_t err_size)
 {
 	uint8_t cmd[APIR_CMD_HEADER_SIZE];
 	int64_t code = command_run(s, cmd, command_header(s, cmd, APIR_LOADLIBRARY, 0, &s->reply), true, LOAD_MS);
-	const char *what, *hint;
+	bool backend = code < APIR_LOAD_INIT; /* whose trouble it is */
+	struct load_error e;
 
 	if (code == APIR_LOAD_OK)
 		return 0;
@@ -162,17 +175,11 @@ static int session_load(struct session *s, char *err, size_t err_size)
 			s->transport->where);
 		return (int)code;
 	}
-	if (code < APIR_LOAD_INIT) {
-		what = "the host cannot load the APIR backend library";
-		hint = "VIRGL_APIR_BACKEND_LIBRARY";
-	} else {
-		code -= APIR_LOAD_INIT;
-		what = "the host's backend library cannot use the GGML library";
-		hint = code == APIR_LOAD_SYMBOL_MISSING ? "APIR_LLAMA_CPP_GGML_LIBRARY_REG"
-		                                        : "APIR_LLAMA_CPP_GGML_LIBRARY_PATH";
-	}
-	snprintf(err, err_size, "%s: %s: %s (code %lld): check %s and the log on the host", s->transport->where, what,
-		load_error(code), (long long)code, hint);
+	e = load_error(code);
+	snprintf(err, err_size, "%s: %s: %s (code %lld): check %s and the log on the host", s->transport->where,
+		backend ? "the host cannot load the APIR backend library"
+			: "the host's backend library cannot use the GGML library",
+		e.text, (long long)(backend ? code : code - APIR_LOAD_INIT), e.check);
 	return -EREMOTEIO;
 }
 

@@ -67,7 +67,7 @@ static void a_host_without_a_usable_library_is_no_device_and_one_line(void **sta
 	/* The variable wins nothing over --ggml, but the registration function is the environment's. */
 	assert_true(server_start(&bad, "APIR_LLAMA_CPP_GGML_LIBRARY_REG=no_such_function"));
 	refused_with(bad.socket, "the host's backend library cannot use the GGML library: a symbol is missing (code 5)",
-		"check APIR_LLAMA_CPP_GGML_LIBRARY_REG and the log on the host");
+		"check APIR_LLAMA_CPP_GGML_LIBRARY_REG, APIR_LLAMA_CPP_GGML_LIBRARY_INIT and the log on the host");
 	server_stop(&bad);
 }
 

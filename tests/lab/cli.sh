@@ -164,11 +164,11 @@ worker_missing() {
     must_have "$WORK/without.out.log" "cannot start the worker '/nonexistent'"
 }
 path_empty() {
-    without_device "check APIR_LLAMA_CPP_GGML_LIBRARY_PATH and the log on the host" APIR_LLAMA_CPP_GGML_LIBRARY_PATH= --
+    without_device "check APIR_LLAMA_CPP_GGML_LIBRARY_PATH, APIR_LLAMA_CPP_GGML_LIBRARY_REG and the log on the host" APIR_LLAMA_CPP_GGML_LIBRARY_PATH= --
     must_have "$WORK/without.out.log" "cannot open the GGML library: env var 'APIR_LLAMA_CPP_GGML_LIBRARY_PATH' not defined"
 }
 reg_empty() {
-    without_device "check " APIR_LLAMA_CPP_GGML_LIBRARY_REG= --
+    without_device "check APIR_LLAMA_CPP_GGML_LIBRARY_PATH, APIR_LLAMA_CPP_GGML_LIBRARY_REG and the log on the host" APIR_LLAMA_CPP_GGML_LIBRARY_REG= --
     must_have "$WORK/without.out.log" "cannot register the GGML library: env var 'APIR_LLAMA_CPP_GGML_LIBRARY_REG' not defined"
 }
 

@@ -48,8 +48,12 @@ bool guest_ready(struct guest *g)
 {
 	uint32_t major, minor;
 
-	if (handshake(g, &major, &minor) != APIR_HANDSHAKE_MAGIC || load_library(g) != APIR_LOAD_OK)
-		return false;
+	return handshake(g, &major, &minor) == APIR_HANDSHAKE_MAGIC && load_library(g) == APIR_LOAD_OK &&
+	       guest_loaded(g);
+}
+
+bool guest_loaded(struct guest *g)
+{
 	args_start(g);
 	if (forward(g, APIR_FN_DEVICE_BUFFER_TYPE) != 0 || !cursor_read_u64(&g->answer, &g->buft))
 		return false;

@@ -40,6 +40,8 @@ struct guest {
 bool guest_open(struct guest *g, struct host *h, uint32_t ctx);
 /* Handshake, the library, a buffer: ready to compute. */
 bool guest_ready(struct guest *g);
+/* The last step of it: for guests that load the library themselves. */
+bool guest_loaded(struct guest *g);
 /* Destroys the context and its blobs. */
 void guest_close(struct guest *g);
 

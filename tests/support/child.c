@@ -2,8 +2,10 @@
 /* See child.h. */
 #include "tests/support/child.h"
 
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "tests/support/capture.h"
@@ -49,4 +51,19 @@ int child_run_heard(void (*fn)(void *), void *arg, char **text)
 	if (status)
 		fprintf(stderr, "the child ended with %d; it said:\n%s", status, *text);
 	return status;
+}
+
+void child_powers_drop(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (geteuid())
+		return;
+	CHECK(!prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE) && !prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH));
+	CHECK(!syscall(SYS_capget, &head, data));
+	data[0].effective &= ~(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
+	data[0].permitted = data[0].effective;
+	data[0].inheritable = 0;
+	CHECK(!syscall(SYS_capset, &head, data));
 }

@@ -27,4 +27,7 @@ int child_end(pid_t pid);
 /* What fn's process and its children write to stderr comes back as text, which the caller frees. */
 int child_run_heard(void (*fn)(void *), void *arg, char **text);
 
+/* In a child: where it is root's, it and its children are stopped by permissions from now on, as others are. */
+void child_powers_drop(void);
+
 #endif

@@ -77,7 +77,7 @@ without() {
 }
 no_path() {
     without no_path "renderD132: the host's backend library cannot use the GGML library: a variable or key is missing"
-    must_have "$job.err" "check APIR_LLAMA_CPP_GGML_LIBRARY_PATH and the log on the host"
+    must_have "$job.err" "check APIR_LLAMA_CPP_GGML_LIBRARY_PATH, APIR_LLAMA_CPP_GGML_LIBRARY_REG and the log on the host"
     must_have "$WORK/no_path.log" "cannot open the GGML library: env var 'APIR_LLAMA_CPP_GGML_LIBRARY_PATH' not defined"
 }
 no_library() {

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * GGML_VIRTGPU_SOCKET names something that is of no use: the program goes on without the device, and the one line that
+ * the plugin prints, compared whole, names the layer and the cure. The servers here speak vtest and APIR up to the step at
+ * which the row has them fail; what a real host says is in protocol/test_reference.c.
+ */
+#include "tests/support/cm.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proto/apir_wire.h"
+#include "proto/util.h"
+#include "proto/vtest_wire.h"
+#include "tests/guest/program.h"
+#include "tests/support/capture.h"
+#include "tests/support/child.h"
+#include "tests/support/process.h"
+
+/* What is at the path, and how far its server goes before it hangs up. */
+enum place {
+	NOTHING,
+	A_FILE,
+	A_FOLDER,
+	STALE,  /* a socket that nobody listens on */
+	LOCKED, /* a socket that this user may not use */
+	LONG,   /* no path at all: it is longer than can be */
+	EMPTY,
+	SILENT, /* a server that says nothing */
+	NO_VTEST,
+	OLD_VTEST, /* version 2 */
+	NO_CAPSETS,
+	NO_CAPSET,
+	VENUS_ONLY,
+	NO_CONTEXT,
+	NO_MEMORY,
+	MUTE_APIR, /* no answer to the handshake */
+	NO_APIR,
+	OTHER_APIR, /* version 1.0 */
+	NO_LIBRARY, /* hangs up at LOADLIBRARY */
+	NO_DEVICE,  /* hangs up at the first function */
+};
+
+struct row {
+	const char *name;
+	enum place place;
+	const char *line; /* behind "ggml-virtgpu: no device: PATH: " */
+};
+
+#define VARIABLE "GGML_VIRTGPU_SOCKET"
+#define START    "start `ggml-virtgpu serve` on it, or set " VARIABLE " to the socket that it listens on"
+#define NOT_APIR                                                                                                       \
+	"the host did not answer APIR's handshake: its device has no APIR (on a Venus device set "                     \
+	"VIRGL_ROUTE_VENUS_TO_APIR on the host), or its worker could not start (see the host's log)"
+#define GONE                                                                                                           \
+	"ggml-virtgpu: %s: get_description: the host is gone (its worker or device process ended): see the host's "    \
+	"log, then start this program again\n"
+
+static const struct row rows[] = {
+	{ "socket_is_nothing", NOTHING, "cannot connect (No such file or directory): " START },
+	{ "socket_is_a_file", A_FILE, "cannot connect (Connection refused): " START },
+	{ "socket_is_a_folder", A_FOLDER, "cannot connect (Connection refused): " START },
+	{ "socket_is_empty", EMPTY, "cannot connect (Connection refused): " START },
+	{ "socket_that_nobody_serves", STALE, "cannot connect (Connection refused): " START },
+	{ "socket_without_permission", LOCKED,
+		"cannot connect (Permission denied): this user may not use the socket; allow it, or run as the user "
+		"that "
+		"made it" },
+	{ "socket_path_too_long", LONG, "cannot connect (File name too long): a socket's path has at most 107 bytes" },
+	{ "socket_server_is_silent", SILENT, "no answer within 5 s: is it a vtest server, and is it free?" },
+	{ "socket_server_hangs_up", NO_VTEST,
+		"no vtest server answers there (Broken pipe): " VARIABLE
+		" has to name the socket of `ggml-virtgpu serve`" },
+	{ "socket_server_is_old", OLD_VTEST, "the server speaks version 2 of vtest, 3 is needed: update it" },
+	{ "socket_server_tells_no_capsets", NO_CAPSETS, "the server could not be asked for its capsets: Broken pipe" },
+	{ "socket_server_without_capset", NO_CAPSET,
+		"the server offers neither the APIR (10) nor the Venus (4) capset: use `ggml-virtgpu serve`, or a "
+		"server "
+		"with APIR" },
+	{ "socket_server_without_the_apir_capset", VENUS_ONLY,
+		"the server doesn't offer the APIR capset (10), which GGML_REMOTING_USE_APIR_CAPSET asks for: unset "
+		"it, or "
+		"use a server with APIR" },
+	{ "socket_server_makes_no_context", NO_CONTEXT,
+		"the server could not make a context of capset 4 (Broken pipe): see its log" },
+	{ "host_without_memory", NO_MEMORY,
+		"the host gives no shared memory (Cannot allocate memory): enlarge the device's host-visible window" },
+	{ "host_does_not_answer", MUTE_APIR, NOT_APIR },
+	{ "host_hangs_up", NO_APIR, NOT_APIR },
+	{ "host_of_another_version", OTHER_APIR,
+		"the host speaks APIR 1.0 (code 0xab1e), this plugin 0.2: update the older one" },
+	{ "host_ends_while_it_loads", NO_LIBRARY,
+		"the host's worker ended while it loaded its libraries: see the host's log" },
+	{ "host_ends_before_it_describes", NO_DEVICE,
+		"the host does not describe its device (Broken pipe): see the host's log" },
+};
+
+static char dir[] = "/tmp/test-causes-XXXXXX";
+static char path[256];
+static int listener = -1;
+
+/* The server */
+
+static bool receive(int fd, void *p, size_t n)
+{
+	return recv(fd, p, n, MSG_WAITALL) == (ssize_t)n;
+}
+
+static void answer(int fd, uint32_t command, const void *data, uint32_t words)
+{
+	struct vtest_header h = { words, command };
+
+	CHECK(send(fd, &h, sizeof h, MSG_NOSIGNAL) == sizeof h);
+	CHECK(!words || send(fd, data, words * 4, MSG_NOSIGNAL) == (ssize_t)words * 4);
+}
+
+static void answer_capset(int fd, enum place place, uint32_t id)
+{
+	struct {
+		uint32_t valid;
+		struct apir_capset data;
+	} offer = { 1, { .version = 1, .supports_blob_resources = 1 } };
+
+	if (place == NO_CAPSET || (place == VENUS_ONLY && id != APIR_CAPSET_VENUS))
+		offer.valid = 0;
+	answer(fd, VTEST_GET_CAPSET, &offer, offer.valid ? sizeof offer / 4 : 1);
+}
+
+/* The first blob is the one for replies; its memory comes back. */
+static void *answer_blob(int fd, enum place place, size_t size)
+{
+	static uint32_t last;
+	uint32_t res = place == NO_MEMORY ? 0 : ++last;
+	int mem = memfd_create("blob", MFD_CLOEXEC);
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { (char[1]){ 0 }, 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+	void *p = NULL;
+
+	answer(fd, VTEST_RESOURCE_CREATE_BLOB, &res, 1);
+	if (res) {
+		CHECK(mem >= 0 && ftruncate(mem, (off_t)size) == 0);
+		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
+		CHECK(p != MAP_FAILED);
+		m.msg_control = control.space;
+		m.msg_controllen = sizeof control.space;
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &mem, sizeof mem);
+	}
+	CHECK(sendmsg(fd, &m, MSG_NOSIGNAL) == 1);
+	close(mem);
+	return p;
+}
+
+/* Answers one APIR command; false: hangs up instead. */
+static bool answer_apir(enum place place, uint32_t type, uint32_t *reply)
+{
+	_Atomic uint32_t *word = (_Atomic uint32_t *)(void *)reply;
+
+	if (type >= APIR_VENUS_TYPE_BASE)
+		type -= APIR_VENUS_TYPE_BASE;
+	if (type == APIR_HANDSHAKE && place != MUTE_APIR && place != NO_APIR) {
+		reply[1] = place == OTHER_APIR ? 1 : APIR_PROTOCOL_MAJOR;
+		reply[2] = place == OTHER_APIR ? 0 : APIR_PROTOCOL_MINOR;
+		atomic_store(word, APIR_HANDSHAKE_MAGIC + 1);
+		return true;
+	}
+	if (type == APIR_LOADLIBRARY && place == NO_DEVICE) {
+		atomic_store(word, APIR_LOAD_OK + 1);
+		return true;
+	}
+	return place == MUTE_APIR;
+}
+
+/* Answers until the step at which this place fails. */
+static void serve(int fd, enum place place)
+{
+	static uint32_t words[0x8000];
+	uint32_t zero = 0, version = place == OLD_VTEST ? 2 : VTEST_VERSION, *reply = NULL;
+	struct vtest_header h;
+
+	while (receive(fd, &h, sizeof h)) {
+		size_t n = h.command == VTEST_CREATE_RENDERER ? h.length : h.length * 4;
+
+		CHECK(n <= sizeof words);
+		if (n && !receive(fd, words, n))
+			return;
+		if (place == SILENT)
+			continue;
+		if (h.command == VTEST_PING_PROTOCOL_VERSION)
+			answer(fd, h.command, NULL, 0);
+		else if (h.command == VTEST_RESOURCE_BUSY_WAIT)
+			answer(fd, h.command, &zero, 1);
+		else if (h.command == VTEST_PROTOCOL_VERSION)
+			answer(fd, h.command, &version, 1);
+		else if (h.command == VTEST_GET_CAPSET && place != NO_CAPSETS)
+			answer_capset(fd, place, words[0]);
+		else if (h.command == VTEST_RESOURCE_CREATE_BLOB && !reply)
+			reply = answer_blob(fd, place, words[2]);
+		else if (h.command == VTEST_RESOURCE_CREATE_BLOB)
+			answer_blob(fd, place, words[2]);
+		else if (h.command == VTEST_SUBMIT_CMD2 && !answer_apir(place, words[words[2]], reply))
+			return;
+		else if (h.command == VTEST_GET_CAPSET || (h.command == VTEST_CONTEXT_INIT && place == NO_CONTEXT))
+			return;
+	}
+}
+
+static void server_run(void *arg)
+{
+	const struct row *r = arg;
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	CHECK(fd >= 0);
+	if (r->place != NO_VTEST)
+		serve(fd, r->place);
+}
+
+/* The places */
+
+static void socket_make(bool listens, mode_t mode)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+	memcpy(a.sun_path, path, strlen(path) + 1);
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(listener >= 0 && bind(listener, (struct sockaddr *)&a, sizeof a) == 0);
+	assert_int_equal(chmod(path, mode), 0);
+	if (listens)
+		assert_int_equal(listen(listener, 4), 0);
+}
+
+static void place_make(enum place place)
+{
+	FILE *f;
+
+	snprintf(path, sizeof path, "%s/place", dir);
+	switch (place) {
+	case NOTHING:
+		break;
+	case A_FILE:
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fclose(f);
+		break;
+	case A_FOLDER:
+		assert_int_equal(mkdir(path, 0700), 0);
+		break;
+	case STALE:
+		socket_make(false, 0600);
+		break;
+	case LOCKED:
+		socket_make(true, 0);
+		break;
+	case LONG:
+		memset(path, 'x', 120);
+		path[120] = '\0';
+		break;
+	case EMPTY:
+		path[0] = '\0';
+		break;
+	default:
+		socket_make(true, 0600);
+		break;
+	}
+}
+
+static void program_run(void *arg)
+{
+	const struct row *r = arg;
+	struct program p;
+
+	child_powers_drop();
+	if (r->place == VENUS_ONLY)
+		setenv("GGML_REMOTING_USE_APIR_CAPSET", "", 1);
+	program_load(&p, path);
+	CHECK(p.g.reg_dev_count(p.reg) == 0);
+	CHECK(p.f.backend_dev_count() == 0);
+}
+
+static void row_test(void **state)
+{
+	const struct row *r = *state;
+	char wanted[1024], gone[512] = "", *heard;
+	const char *line;
+	int program, served = 0;
+	struct capture c;
+	pid_t server = 0;
+
+	place_make(r->place);
+	capture_begin(&c);
+	if (r->place >= SILENT)
+		server = child_start(server_run, (void *)(uintptr_t)r);
+	program = child_run(program_run, (void *)(uintptr_t)r);
+	if (server)
+		served = child_end(server);
+	heard = capture_end(&c);
+	if (listener >= 0)
+		close(listener);
+	listener = -1;
+	remove(path);              /* if anything was there */
+	if (r->place == NO_DEVICE) /* it was a host already, so its loss is told first */
+		snprintf(gone, sizeof gone, GONE, path);
+	snprintf(wanted, sizeof wanted, "%sggml-virtgpu: no device: %s: %s\n", gone, path, r->line);
+	line = strstr(heard, "ggml-virtgpu: ");
+	if (program || served || !line || strncmp(line, wanted, strlen(wanted)) != 0 ||
+		strstr(line + strlen(wanted), "ggml-virtgpu: "))
+		fail_msg("the program ended with %d, the server with %d; wanted one line: %sheard: %s", program, served,
+			wanted, heard);
+	free(heard);
+}
+
+static int prepare(void **state)
+{
+	(void)state;
+	unsetenv("GGML_REMOTING_USE_APIR_CAPSET");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int clean(void **state)
+{
+	(void)state;
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[ARRAY_SIZE(rows)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		tests[i] = (struct CMUnitTest){
+			.name = rows[i].name, .test_func = row_test, .initial_state = (void *)(uintptr_t)&rows[i]
+		};
+	return _cmocka_run_group_tests("causes", tests, ARRAY_SIZE(rows), prepare, clean);
+}
