@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The virglrenderer door alone: a VMM that is linked with nothing but our library, on a machine without the real one. */
+/* The virglrenderer door: a VMM that is linked with nothing but our library, without the real one, or with one that does
+ * what the distribution's can't be made to do. */
 #include "tests/support/cm.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -409,6 +411,175 @@ SCENARIO(a_missing_worker_is_told_and_survived)
 	vmm_stop();
 }
 
+/* With a real library that has Venus, a context of capset 4 is undecided. */
+static void open_undecided(const char *mode, struct vmm_blob *reply)
+{
+	setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_VIRGL_FAKE"), 1);
+	setenv("FAKE_VIRGL", mode, 1);
+	CHECK(vmm_start(VIRGL_FLAG_VENUS));
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_VENUS, 4, "test") == 0);
+	CHECK(vmm_blob(1, APIR_REPLY_BLOB_SIZE, reply) == 0);
+}
+
+SCENARIO(with_venus_capset_4_is_the_real_librarys_and_10_is_ours)
+{
+	uint32_t version, size, caps[40];
+	struct vmm_blob reply;
+
+	(void)unused;
+	open_undecided("", &reply);
+	virgl_renderer_get_cap_set(APIR_CAPSET_VENUS, &version, &size);
+	CHECK(version == 0 && size == 160);
+	virgl_renderer_fill_caps(APIR_CAPSET_VENUS, 1, caps);
+	CHECK(caps[0] == 0x44444444);
+	virgl_renderer_get_cap_set(APIR_CAPSET_APIR, &version, &size);
+	CHECK(version == 1 && size == 24);
+	vmm_stop();
+}
+
+SCENARIO(routed_capset_4_is_apirs_for_any_value_of_the_variable)
+{
+	static const char *const values[] = { "", "0", "1" };
+
+	(void)unused;
+	for (size_t i = 0; i < 3; i++) {
+		pid_t child;
+		int status;
+
+		setenv("VIRGL_ROUTE_VENUS_TO_APIR", values[i], 1);
+		setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_VIRGL_FAKE"), 1);
+		child = fork();
+		if (child == 0) {
+			capset_4_is_apirs();
+			_exit(0);
+		}
+		CHECK(waitpid(child, &status, 0) == child && status == 0);
+	}
+}
+
+SCENARIO(an_undecided_context_becomes_apirs_by_a_handshake_and_its_blobs_are_adopted)
+{
+	struct vmm_blob reply, late;
+
+	(void)unused;
+	open_undecided("", &reply);
+	CHECK(!vmm_worker());
+	CHECK(vmm_devices(1, &reply, APIR_VENUS_TYPE_BASE) == 1);
+	CHECK(vmm_worker());
+	CHECK(vmm_blob(1, APIR_REPLY_BLOB_SIZE, &late) == 0);
+	CHECK(vmm_command(1, &late, APIR_VENUS_TYPE_BASE + APIR_FORWARD, 1, NULL, 0) == APIR_FORWARD_OK);
+	vmm_blob_drop(&late);
+	vmm_blob_drop(&reply);
+	virgl_renderer_context_destroy(1);
+	vmm_stop();
+}
+
+SCENARIO(an_undecided_context_with_another_first_command_stays_the_real_librarys)
+{
+	uint32_t handshake[5] = { APIR_VENUS_TYPE_BASE, 0, 0, 0, 2 }, other[5] = { 0 },
+		 almost[6] = { APIR_VENUS_TYPE_BASE };
+	struct vmm_blob reply;
+
+	(void)unused;
+	open_undecided("", &reply);
+	handshake[2] = reply.res;
+	CHECK(virgl_renderer_submit_cmd(other, 1, 5) == 8); /* the fake's count of commands */
+	CHECK(virgl_renderer_submit_cmd(handshake, 1, 5) == 9);
+	CHECK(virgl_renderer_context_create_with_flags(2, APIR_CAPSET_VENUS, 4, "test") == 0);
+	CHECK(virgl_renderer_submit_cmd(almost, 2, 6) == 10); /* of another size */
+	CHECK(!vmm_worker());
+	vmm_stop();
+}
+
+static void cannot_adopt(const char *mode, const char *why)
+{
+	uint32_t handshake[5] = { APIR_VENUS_TYPE_BASE, 0, 0, 0, 2 };
+	struct vmm_blob reply;
+	struct capture c;
+	char *heard;
+
+	open_undecided(mode, &reply);
+	handshake[2] = reply.res;
+	capture_begin(&c);
+	virgl_renderer_submit_cmd(handshake, 1, 5);
+	usleep(300000);
+	heard = capture_end(&c);
+	CHECK(*(_Atomic uint32_t *)reply.ptr == 0);
+	CHECK(strstr(heard, why));
+	free(heard);
+	vmm_stop();
+}
+
+SCENARIO(blobs_that_are_no_shared_memory_are_refused_with_the_cure)
+{
+	(void)unused;
+	cannot_adopt("device",
+		"error: context 1: its blobs can't be shared with a worker: Operation not supported: set "
+		"VIRGL_ROUTE_VENUS_TO_APIR");
+}
+
+/* A worker that could shrink them could end the VMM. */
+SCENARIO(blobs_that_could_be_shrunk_are_refused_with_the_cure)
+{
+	(void)unused;
+	cannot_adopt("unsealable",
+		"error: context 1: its blobs can't be shared with a worker: Operation not permitted: set "
+		"VIRGL_ROUTE_VENUS_TO_APIR");
+}
+
+static void starts_with(const char *mode, const char *line, bool real_works)
+{
+	uint32_t version, size;
+	struct vmm_blob reply;
+	struct capture c;
+	char *heard;
+
+	setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_VIRGL_FAKE"), 1);
+	setenv("FAKE_VIRGL", mode, 1);
+	capture_begin(&c);
+	CHECK(vmm_start(VIRGL_FLAG_VENUS));
+	heard = capture_end(&c);
+	CHECK(strstr(heard, line));
+	free(heard);
+	virgl_renderer_get_cap_set(APIR_CAPSET_VENUS, &version, &size);
+	CHECK(version == 1 && size == 160);
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_VENUS, 4, "test") == 0);
+	CHECK(vmm_blob(1, APIR_REPLY_BLOB_SIZE, &reply) == 0);
+	CHECK(vmm_devices(1, &reply, APIR_VENUS_TYPE_BASE) == 1);
+	CHECK((virgl_renderer_submit_cmd(&version, 9, 1) == 8) == real_works);
+	vmm_stop();
+}
+
+SCENARIO(a_real_library_that_starts_without_venus_only_is_used_without)
+{
+	(void)unused;
+	starts_with("novenus", "warning: virglrenderer's own start failed (-1): trying without Venus", true);
+}
+
+SCENARIO(a_real_library_that_does_not_start_leaves_apir_alone)
+{
+	(void)unused;
+	starts_with("nostart", "warning: virglrenderer's own start failed (-1): only APIR works", false);
+}
+
+SCENARIO(a_library_that_is_no_virglrenderer_leaves_apir_alone)
+{
+	struct vmm_blob reply;
+	struct capture c;
+	char *heard;
+
+	(void)unused;
+	setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_BACKEND"), 1);
+	capture_begin(&c);
+	open_context(0, &reply);
+	heard = capture_end(&c);
+	CHECK(strstr(heard,
+		"libggml-virtgpu-backend.so' (VIRGL_APIR_RENDERER_LIBRARY) is no virglrenderer: only APIR works"));
+	free(heard);
+	CHECK(vmm_devices(1, &reply, 0) == 1);
+	vmm_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +599,15 @@ int main(void)
 		cmocka_unit_test(keys_may_be_set_before_init_and_win_over_variables),
 		cmocka_unit_test(the_worker_gets_none_of_our_preload),
 		cmocka_unit_test(a_missing_worker_is_told_and_survived),
+		cmocka_unit_test(with_venus_capset_4_is_the_real_librarys_and_10_is_ours),
+		cmocka_unit_test(routed_capset_4_is_apirs_for_any_value_of_the_variable),
+		cmocka_unit_test(an_undecided_context_becomes_apirs_by_a_handshake_and_its_blobs_are_adopted),
+		cmocka_unit_test(an_undecided_context_with_another_first_command_stays_the_real_librarys),
+		cmocka_unit_test(blobs_that_are_no_shared_memory_are_refused_with_the_cure),
+		cmocka_unit_test(blobs_that_could_be_shrunk_are_refused_with_the_cure),
+		cmocka_unit_test(a_real_library_that_starts_without_venus_only_is_used_without),
+		cmocka_unit_test(a_real_library_that_does_not_start_leaves_apir_alone),
+		cmocka_unit_test(a_library_that_is_no_virglrenderer_leaves_apir_alone),
 	};
 	char cpu[512];
 
