@@ -22,6 +22,7 @@ gl_boot "VIRGL_APIR_SERVER=$WORK/workers.sock" "VIRGL_APIR_LOG_TO_FILE=$WORK/api
 
 denied() {
     local qemu
+    must_have "$WORK/apir.log" "virglrenderer's own start failed (-1): trying without Venus"
     qemu=$(pgrep -f "[-]sandbox on,spawn=deny .*|[-]sandbox on,spawn=deny\$" | while read -r p; do
         [ "$(cat "/proc/$p/comm")" != qemu-system-x86 ] || echo "$p"
     done)
@@ -34,11 +35,20 @@ same_text() {
     must_have "$WORK/apir.log" "a worker of the server's"
     must_have "$WORK/workers.log" "(another process's): worker "
 }
+nonsense() {
+    # A client of another protocol, at the wrong socket.
+    GGML_VIRTGPU_SOCKET=$WORK/workers.sock GGML_BACKEND_PATH=$PLUGIN llama-bench --list-devices >"$WORK/nonsense.out" 2>&1
+    must_have "$WORK/nonsense.out" "ggml-virtgpu: no device: $WORK/workers.sock: "
+    must_have "$WORK/workers.log" "workers: no request came (Protocol error): is it VIRGL_APIR_SERVER of another program?"
+    guest "llama-bench --list-devices"
+    must_have "$job.out" "  VirtGPU0: ggml-virtgpu: "
+}
 listed() {
     list_in_guest newest
 }
 
 check "QEMU's seccomp filter is on" denied
 check "the greedy text of 48 tokens is the native one, by the server's worker" same_text
+check "who connects to the workers' socket by mistake is told, and nothing is lost" nonsense
 check "the list over virtio-gpu-gl by the server's workers" listed
 checks_end

@@ -67,7 +67,7 @@ two_clients() {
 }
 # One server process for both, and so one struct apir.
 multi_clients() {
-    vtest_start multi --multi-clients
+    vtest_start multi --no-fork --multi-clients
     tests/complete "$MODEL" VirtGPU0 48 >"$WORK/multi.a" 2>"$WORK/multi.a.err" &
     local a=$!
     tests/complete "$MODEL" VirtGPU0 48 >"$WORK/multi.b" 2>"$WORK/multi.b.err"
@@ -78,6 +78,18 @@ multi_clients() {
 other_path() {
     VIRGL_APIR_RENDERER_LIBRARY=/nonexistent/libvirglrenderer.so serves path
     must_have "$WORK/path.apir" "only APIR works: /nonexistent/libvirglrenderer.so: cannot open shared object file"
+}
+# As on a machine without EGL, where the real library would end the whole process.
+no_egl() {
+    local egl
+    egl=$(echo /usr/lib/*/libEGL.so.1)
+    [ -e "$egl" ] || fail "there is no libEGL to hide"
+    case_start "$WORK/egl.log" unshare --mount --propagation unchanged sh -c "mount --bind /dev/null $(realpath "$egl") &&
+        exec env LD_PRELOAD=$DOOR VIRGL_APIR_LOG_TO_FILE=$WORK/egl.apir virgl_test_server --socket-path $WORK/egl.sock"
+    within 20 test -S "$WORK/egl.sock" || { cat "$WORK/egl.log"; fail "virgl_test_server doesn't listen"; }
+    GGML_VIRTGPU_SOCKET=$WORK/egl.sock tests/complete "$MODEL" VirtGPU0 48 >"$WORK/egl.txt" 2>"$WORK/egl.err"
+    cmp "$text" "$WORK/egl.txt"
+    must_have "$WORK/egl.apir" "warning: virglrenderer cannot start without EGL, only APIR works: "
 }
 worker_killed() {
     local program start took
@@ -107,6 +119,7 @@ for protocol in "${PROTOCOLS[@]}"; do
 done
 check "two clients at once" two_clients
 check "two clients of one server process" multi_clients
+check "without EGL the door works, where the real library alone ends the process" no_egl
 check "VIRGL_APIR_RENDERER_LIBRARY names the real library; without it APIR works alone" other_path
 check "the worker killed in mid-generation: an error within 5 s, and the next program runs" worker_killed
 checks_end
