@@ -20,6 +20,8 @@ static const struct {
 	{ "APIR_LLAMA_CPP_GGML_LIBRARY_PATH", "ggml.library.path" },
 	{ "APIR_LLAMA_CPP_GGML_LIBRARY_REG", "ggml.library.reg" },
 	{ "APIR_LLAMA_CPP_GGML_LIBRARY_INIT", "ggml.library.init" },
+	{ "APIR_LLAMA_CPP_GGML_THREADS", "ggml.threads" },
+	{ "APIR_LLAMA_CPP_GGML_DEVICES", "ggml.devices" },
 };
 
 static struct config_entry *entry_find(const struct config *c, uint32_t ctx_id, const char *key)

@@ -62,6 +62,8 @@ static const struct {
 	{ "ggml.library.path", "APIR_LLAMA_CPP_GGML_LIBRARY_PATH" },
 	{ "ggml.library.reg", "APIR_LLAMA_CPP_GGML_LIBRARY_REG" },
 	{ "ggml.library.init", "APIR_LLAMA_CPP_GGML_LIBRARY_INIT" },
+	{ "ggml.threads", "APIR_LLAMA_CPP_GGML_THREADS" },
+	{ "ggml.devices", "APIR_LLAMA_CPP_GGML_DEVICES" },
 };
 
 /* What a row leaves out. */
