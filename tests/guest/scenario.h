@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A test whose body runs in a child process, with the group's server. */
+/* Tests whose bodies run in child processes, with the group's server. */
 #ifndef TESTS_GUEST_SCENARIO_H
 #define TESTS_GUEST_SCENARIO_H
 
-#include "tests/support/cm.h"
 #include "tests/guest/program.h"
+#include "tests/support/scenario.h"
 #include "tests/support/server.h"
-
-#define SCENARIO(name)                                                                                                 \
-	static void name##_run(void *unused);                                                                          \
-	static void name(void **state)                                                                                 \
-	{                                                                                                              \
-		(void)state;                                                                                           \
-		assert_int_equal(child_run(name##_run, NULL), 0);                                                      \
-	}                                                                                                              \
-	static void name##_run(void *unused)
 
 static struct server server;
 

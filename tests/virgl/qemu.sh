@@ -7,6 +7,8 @@ cd "$(dirname "$(realpath "$0")")/../.." || exit
 . tests/support.sh virgl-qemu "${1:-build}"
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/vm.sh
 . tests/vm/vm.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/cases.sh
+. tests/vm/cases.sh
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/virgl/gl.sh
 . tests/virgl/gl.sh
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/doors/list.sh
@@ -18,35 +20,9 @@ gl_boot VIRGL_ROUTE_VENUS_TO_APIR=1 "VIRGL_APIR_BACKEND_LIBRARY=$BACKEND" \
     "VIRGL_APIR_LOG_TO_FILE=$WORK/apir.log" "APIR_LLAMA_CPP_LOG_TO_FILE=$WORK/backend.log"
 
 bench() {
-    guest "llama-bench -m $MODEL -t 1 -p 32 -n 8 -r 1 -ngl 99 -dev VirtGPU0 -o jsonl"
-    [ "$(grep -cE '"avg_ts": [0-9.]*[1-9]' "$job.out")" = 2 ] || { cat "$job.out"; fail "no two speeds"; }
-    note "$(sed -nE 's/.*"n_prompt": ([0-9]+), "n_gen": ([0-9]+),.*"avg_ts": ([0-9.]+).*/\1 + \2 tokens: \3 per second/p' "$job.out" | paste -sd';')"
-    # shellcheck disable=SC2317
-    counted() { grep -qE ' [1-9][0-9]* graphs computed' "$WORK/backend.log"; }
-    within 10 counted || fail "the host computed nothing"
+    bench_in_guest
+    computed_in "$WORK/backend.log"
     grep -E 'context [0-9]+ is of capset 4$' "$WORK/apir.log" || fail "the log doesn't name the capset"
-}
-same_text() {
-    guest "tests/complete $MODEL VirtGPU0 48"
-    cmp "$text" "$job.out"
-}
-two_at_once() {
-    local a
-    guest_start "tests/complete $MODEL VirtGPU0 48"
-    a=$job
-    guest_start "tests/complete $MODEL VirtGPU0 48"
-    guest_ended
-    [ "$status" = 0 ] || fail "one ended with $status"
-    cmp "$text" "$job.out"
-    job=$a
-    guest_ended
-    [ "$status" = 0 ] || fail "the other ended with $status"
-    cmp "$text" "$job.out"
-}
-waiting() {
-    guest "$BUILD/check/bin/wait VirtGPU0 250"
-    note "$(<"$job.out")"
-    awk '$2 >= 200 && $4 <= 10 && $4 > 0 { ok = 1 } END { exit !ok }' "$job.out" || fail "it must be at most 10 % of a graph of 200 ms or more"
 }
 worker_killed() {
     local program victim

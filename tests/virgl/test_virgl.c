@@ -19,17 +19,8 @@
 #include "tests/support/capture.h"
 #include "tests/support/child.h"
 #include "tests/support/process.h"
+#include "tests/support/scenario.h"
 #include "tests/virgl/vmm.h"
-
-/* A test's body runs in a process of its own: the renderer is one a process, and reads its variables once. */
-#define SCENARIO(name)                                                                                                 \
-	static void name##_run(void *unused);                                                                          \
-	static void name(void **state)                                                                                 \
-	{                                                                                                              \
-		(void)state;                                                                                           \
-		assert_int_equal(child_run(name##_run, NULL), 0);                                                      \
-	}                                                                                                              \
-	static void name##_run(void *unused)
 
 static int64_t now_ms(void)
 {

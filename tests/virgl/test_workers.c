@@ -22,17 +22,9 @@
 #include "tests/support/capture.h"
 #include "tests/support/child.h"
 #include "tests/support/process.h"
+#include "tests/support/scenario.h"
 #include "tests/support/server.h"
 #include "tests/virgl/vmm.h"
-
-#define SCENARIO(name)                                                                                                 \
-	static void name##_run(void *unused);                                                                          \
-	static void name(void **state)                                                                                 \
-	{                                                                                                              \
-		(void)state;                                                                                           \
-		assert_int_equal(child_run(name##_run, NULL), 0);                                                      \
-	}                                                                                                              \
-	static void name##_run(void *unused)
 
 static struct server server;
 

@@ -7,6 +7,8 @@ cd "$(dirname "$(realpath "$0")")/../.." || exit
 . tests/support.sh virgl-venus "${1:-build}"
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/vm.sh
 . tests/vm/vm.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/cases.sh
+. tests/vm/cases.sh
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/ops.sh
 . tests/ops.sh
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/virgl/gl.sh
@@ -27,10 +29,6 @@ both_devices() {
     grep -E '^ *Vulkan0: .*Venus' "$job.out" || fail "there is no Vulkan device of Venus"
     must_have "$WORK/apir.log" "is of capset 4, beside Venus"
 }
-same_text() {
-    guest "tests/complete $MODEL VirtGPU0 48"
-    cmp "$text" "$job.out"
-}
 # A Vulkan program computes while another is busy on VirtGPU0; both are right.
 at_the_same_time() {
     local reference
@@ -47,8 +45,7 @@ exit \$status"
     ops_same "$reference" "$WORK/ops.table" "$job.out" 2
 }
 bench() {
-    guest "llama-bench -m $MODEL -t 1 -p 32 -n 8 -r 1 -ngl 99 -dev VirtGPU0 -o jsonl"
-    [ "$(grep -cE '"avg_ts": [0-9.]*[1-9]' "$job.out")" = 2 ] || { cat "$job.out"; fail "no two speeds"; }
+    bench_in_guest
 }
 
 check "one guest sees Venus' Vulkan device and VirtGPU0" both_devices

@@ -109,7 +109,8 @@ int64_t vmm_command(uint32_t ctx, struct vmm_blob *reply, int32_t type, int32_t 
 	uint32_t cmd[64] = { (uint32_t)type, (uint32_t)flags, reply->res };
 	uint32_t code;
 
-	memcpy(cmd + 3, args, size);
+	if (size)
+		memcpy(cmd + 3, args, size);
 	atomic_store(word, 0);
 	if (virgl_renderer_submit_cmd(cmd, (int)ctx, (int)(3 + size / 4)))
 		return -1;

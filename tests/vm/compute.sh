@@ -9,6 +9,8 @@ cd "$(dirname "$(realpath "$0")")/../.." || exit
 . tests/ops.sh
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/vm.sh
 . tests/vm/vm.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/cases.sh
+. tests/vm/cases.sh
 
 text=$(native_text 48)
 vm_serve gpu
@@ -21,29 +23,8 @@ device_found() {
     must_have "$job.out" "  VirtGPU0: ggml-virtgpu: "
 }
 bench() {
-    guest "llama-bench -m $MODEL -t 1 -p 32 -n 8 -r 1 -ngl 99 -dev VirtGPU0 -o jsonl"
-    [ "$(grep -cE '"avg_ts": [0-9.]*[1-9]' "$job.out")" = 2 ] || { cat "$job.out"; fail "no two speeds"; }
-    note "$(sed -nE 's/.*"n_prompt": ([0-9]+), "n_gen": ([0-9]+),.*"avg_ts": ([0-9.]+).*/\1 + \2 tokens: \3 per second/p' "$job.out" | paste -sd';')"
-    # shellcheck disable=SC2317
-    counted() { grep -qE ' [1-9][0-9]* graphs computed' "$WORK/gpu.log"; }
-    within 10 counted || fail "the host computed nothing"
-}
-same_text() {
-    guest "tests/complete $MODEL VirtGPU0 48"
-    cmp "$text" "$job.out"
-}
-two_at_once() {
-    local a
-    guest_start "tests/complete $MODEL VirtGPU0 48"
-    a=$job
-    guest_start "tests/complete $MODEL VirtGPU0 48"
-    guest_ended
-    [ "$status" = 0 ] || fail "one ended with $status"
-    cmp "$text" "$job.out"
-    job=$a
-    guest_ended
-    [ "$status" = 0 ] || fail "the other ended with $status"
-    cmp "$text" "$job.out"
+    bench_in_guest
+    computed_in "$WORK/gpu.log"
 }
 # All cases in one run, since a program takes long to start there: the native tables say which.
 ops_run() {
@@ -65,12 +46,6 @@ ops_of() {
     diff "$WORK/$1.reference" "$WORK/$1.table"
     [ "$(ops_count ok "$WORK/$1.table")" -ge "$2" ] || fail "$(ops_count ok "$WORK/$1.table") passed, at least $2 were expected"
     note "$(ops_count ok "$WORK/$1.table") passed, $(ops_count unsupported "$WORK/$1.table") not supported"
-}
-waiting() {
-    guest "$BUILD/check/bin/wait VirtGPU0 250"
-    cat "$job.out"
-    note "$(<"$job.out")"
-    awk '$2 >= 200 && $4 <= 10 && $4 > 0 { ok = 1 } END { exit !ok }' "$job.out" || fail "it must be at most 10 % of a graph of 200 ms or more"
 }
 
 check "a stock guest finds the device" device_found

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Sourced after tests/vm/vm.sh: cases that are the same behind every door that has a virtio-gpu device. `text` is the native
+# text of 48 tokens.
+
+# bench_in_guest: llama-bench gives two speeds
+bench_in_guest() {
+    guest "llama-bench -m $MODEL -t 1 -p 32 -n 8 -r 1 -ngl 99 -dev VirtGPU0 -o jsonl"
+    [ "$(grep -cE '"avg_ts": [0-9.]*[1-9]' "$job.out")" = 2 ] || { cat "$job.out"; fail "no two speeds"; }
+    note "$(sed -nE 's/.*"n_prompt": ([0-9]+), "n_gen": ([0-9]+),.*"avg_ts": ([0-9.]+).*/\1 + \2 tokens: \3 per second/p' "$job.out" | paste -sd';')"
+}
+# computed_in LOG: the backend counted graphs there
+computed_in() {
+    counted_log=$1
+    # shellcheck disable=SC2317
+    counted() { grep -qE ' [1-9][0-9]* graphs computed' "$counted_log"; }
+    within 10 counted || fail "the host computed nothing"
+}
+same_text() {
+    guest "tests/complete $MODEL VirtGPU0 48"
+    cmp "$text" "$job.out"
+}
+two_at_once() {
+    local a
+    guest_start "tests/complete $MODEL VirtGPU0 48"
+    a=$job
+    guest_start "tests/complete $MODEL VirtGPU0 48"
+    guest_ended
+    [ "$status" = 0 ] || fail "one ended with $status"
+    cmp "$text" "$job.out"
+    job=$a
+    guest_ended
+    [ "$status" = 0 ] || fail "the other ended with $status"
+    cmp "$text" "$job.out"
+}
+waiting() {
+    guest "$BUILD/check/bin/wait VirtGPU0 250"
+    cat "$job.out"
+    note "$(<"$job.out")"
+    awk '$2 >= 200 && $4 <= 10 && $4 > 0 { ok = 1 } END { exit !ok }' "$job.out" || fail "it must be at most 10 % of a graph of 200 ms or more"
+}
