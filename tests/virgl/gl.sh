@@ -3,8 +3,9 @@
 # Sourced by this folder's scripts behind tests/vm/vm.sh: a guest whose device is QEMU's own virtio-gpu-gl, with the door
 # preloaded into an unmodified QEMU.
 
-DOOR=$BUILD/doors/virgl/libvirglrenderer-apir.so
+# shellcheck disable=SC2034 # for those who source this file
 BACKEND=$BUILD/backend/libggml-virtgpu-backend.so
+DOOR=$BUILD/doors/virgl/libvirglrenderer-apir.so
 WORKER=$BUILD/worker/ggml-virtgpu-worker
 
 # display_start: an X server, since virtio-gpu-gl wants a display with GL; sets DISPLAY

@@ -17,7 +17,7 @@ text=$(native_text 48)
 vm_servers+=($!)
 within 60 has "$WORK/workers.log" "serving " || { cat "$WORK/workers.log"; echo "Bail out! serve ended"; exit 1; }
 # shellcheck disable=SC2034 # for gl_boot
-GL_QEMU_ARGS=(-sandbox on,spawn=deny)
+GL_QEMU_ARGS=(-sandbox 'on,spawn=deny')
 gl_boot "VIRGL_APIR_SERVER=$WORK/workers.sock" "VIRGL_APIR_LOG_TO_FILE=$WORK/apir.log"
 
 denied() {

@@ -18,7 +18,7 @@ export APIR_LLAMA_CPP_GGML_LIBRARY_PATH GGML_BACKEND_PATH=$BUILD/guest/libggml-v
 header() {
     local kind
     for kind in ours real; do
-        gcc -std=gnu11 -Wall -Werror -I. $([ $kind = ours ] || echo -DREAL_HEADER) tests/virgl/header.c -o "$WORK/header.$kind"
+        gcc -std=gnu11 -Wall -Werror -I. "-D${kind^^}_HEADER" tests/virgl/header.c -o "$WORK/header.$kind"
         "$WORK/header.$kind" >"$WORK/header.$kind.txt"
     done
     [ "$(wc -l <"$WORK/header.real.txt")" -ge 30 ] || fail "the table is short"
@@ -103,7 +103,8 @@ worker_killed() {
     ended "$program"
     took=$(($(now) - start))
     note "ended with status $status after $took ms"
-    [ "$status" != 0 ] && [ "$status" -lt 128 ] || fail "it ended with $status"
+    [ "$status" != 0 ] || fail "the program doesn't tell of the loss"
+    [ "$status" -lt 128 ] || fail "the program was ended by a signal ($status)"
     [ $took -le 5000 ] || fail "it took $took ms"
     tests/complete "$MODEL" VirtGPU0 48 >"$WORK/killed.next" 2>"$WORK/killed.next.err"
     cmp "$text" "$WORK/killed.next"

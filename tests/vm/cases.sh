@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # what tests/vm/vm.sh and who sources this set
 # Sourced after tests/vm/vm.sh: cases that are the same behind every door that has a virtio-gpu device. `text` is the native
 # text of 48 tokens.
 
