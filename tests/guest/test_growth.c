@@ -5,16 +5,9 @@
 #include <stdio.h>
 
 #include "tests/support/process.h"
+#include "tests/support/sanitized.h"
 
 #define WARM_UP 1000
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(address_sanitizer)
-#else
-#define SANITIZED 0
-#endif
-/* With a sanitizer memory does grow, by its own books; what is lost it finds by itself. */
 #define ROUNDS (SANITIZED ? 5000 : 100000)
 
 static void rounds_run(const struct program *p, struct net *n, int rounds)

@@ -6,26 +6,8 @@
 #include <sys/stat.h>
 
 #include "ggml-abi/abi.h"
-#include "tests/protocol/harness.h"
+#include "tests/protocol/fixture.h"
 #include "tests/support/ggml.h"
-
-static struct host *h;
-static struct guest g;
-
-static int open_ready(void **state)
-{
-	(void)state;
-	h = host_open(NULL, HOST_GGML);
-	return h && guest_open(&g, h, 1) && guest_ready(&g) ? 0 : -1;
-}
-
-static int close_all(void **state)
-{
-	(void)state;
-	guest_close(&g);
-	host_close(h);
-	return 0;
-}
 
 static int64_t ask(uint32_t fn)
 {

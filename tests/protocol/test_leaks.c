@@ -5,37 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/protocol/harness.h"
+#include "tests/protocol/fixture.h"
 #include "tests/support/process.h"
+#include "tests/support/sanitized.h"
 
 #define WARM_UP 1000
-/* With a sanitizer memory does grow, by its own books; what is lost it finds by itself. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(address_sanitizer)
-#else
-#define SANITIZED 0
-#endif
 #define ROUNDS (SANITIZED ? 10000 : 100000)
-
-static struct host *h;
-static struct guest g;
-
-static int open_ready(void **state)
-{
-	(void)state;
-	h = host_open(NULL, HOST_GGML);
-	return h && guest_open(&g, h, 1) && guest_ready(&g) ? 0 : -1;
-}
-
-static int close_all(void **state)
-{
-	(void)state;
-	guest_close(&g);
-	host_close(h);
-	return 0;
-}
 
 /* Ten different graphs, so that some are kept and some are built anew, and now and then a refused one. */
 static void rounds_run(int n)
