@@ -22,12 +22,12 @@ struct context *context_find(const struct apir *a, uint32_t ctx_id)
 
 void context_lose(struct apir *a, struct context *c, const char *why)
 {
-	char who[32], end[96];
+	char end[96];
 
 	if (c->state != CTX_LIVE)
 		return;
-	log_error("context %" PRIu32 " (%s): %s: the context is lost, others go on", c->id,
-		log_escape(who, sizeof who, c->name), why ? why : link_end(&c->link, end, sizeof end));
+	log_error("context %" PRIu32 " (%s): %s: the context is lost, others go on", c->id, c->name,
+		why ? why : link_end(&c->link, end, sizeof end));
 	c->state = CTX_LOST;
 	c->untold = true;
 	link_kill(&c->link);
@@ -39,11 +39,15 @@ void context_lose(struct apir *a, struct context *c, const char *why)
 static int worker_get(struct apir *a, struct context *c)
 {
 	const char *server = config_get(&a->config, c->id, "apir.server.path");
-	int err = server ? link_ask(&c->link, server, c->id) : link_start(&c->link, a->worker, c->id);
+	int err;
+
+	if (server && !*server)
+		server = NULL;
+	err = server ? link_ask(&c->link, server, c->id) : link_start(&c->link, a->worker, c->id);
 
 	if (err && server)
 		log_error("cannot get a worker from the server at '%s' (VIRGL_APIR_SERVER): %s: start `ggml-virtgpu "
-		          "serve "
+			  "serve "
 			  "--workers` there",
 			server, strerror(-err));
 	else if (err)
@@ -73,7 +77,7 @@ int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name)
 	if (!c || live >= a->limits.contexts)
 		return -EDQUOT;
 	*c = (struct context){ .id = ctx_id, .fences = c->fences, .room_fences = c->room_fences, .burst = c->burst };
-	snprintf(c->name, sizeof c->name, "%s", name && *name ? name : "unnamed");
+	log_escape(c->name, sizeof c->name, name && *name ? name : "unnamed");
 	err = worker_get(a, c);
 	if (err)
 		return err;
@@ -103,6 +107,8 @@ void alarm_set(struct apir *a)
 
 		if (c->state == CTX_LEAVING && (!first || c->leave_by < first))
 			first = c->leave_by;
+		if (c->state == CTX_LIVE && c->retry_at && (!first || c->retry_at < first))
+			first = c->retry_at;
 	}
 	events_alarm(a->events, first);
 }

@@ -2,6 +2,10 @@
 /* What comes back: fences from workers, their ends, and our own reminders. */
 #include "apir/internal.h"
 
+#include <errno.h>
+
+#define RETRY_MS 20
+
 int apir_fd(const struct apir *a)
 {
 	return events_fd(a->events);
@@ -19,9 +23,18 @@ static void socket_serve(struct apir *a, struct context *c, bool writable)
 	}
 	if (r >= 0 && writable) {
 		r = link_flush(&c->link);
-		if (r == 0 && !link_waits(&c->link) &&
+		/* Its socket takes more, and yet it can't be sent: looking again at once would be all that we do. */
+		if (r == -EBUSY) {
+			c->retry_at = now_ms() + RETRY_MS;
+			alarm_set(a);
+			r = 0;
+		}
+		if (r == 0 && (!link_waits(&c->link) || c->retry_at) &&
 			events_want_write(a->events, c->link.sock, EV(EV_SOCK, c - a->contexts), false) == 0)
 			c->wants_write = false;
+		if (r == 0 && link_waits(&c->link) && !c->retry_at && !c->wants_write &&
+			events_want_write(a->events, c->link.sock, EV(EV_SOCK, c - a->contexts), true) == 0)
+			c->wants_write = true;
 	}
 	if (r < 0)
 		context_lose(a, c, NULL);
@@ -37,6 +50,10 @@ static void own_serve(struct apir *a)
 			if (c->untold)
 				a->listener->context_lost(a->user, c->id);
 			c->untold = false;
+		}
+		if (c->state == CTX_LIVE && c->retry_at && c->retry_at <= now_ms()) {
+			c->retry_at = 0;
+			socket_serve(a, c, true);
 		}
 		if (c->state == CTX_LEAVING && c->leave_by <= now_ms()) {
 			link_kill(&c->link);

@@ -33,6 +33,7 @@ struct context {
 	struct fence *fences; /* pending, oldest first */
 	size_t n_fences, room_fences;
 	uint64_t leave_by; /* CLOCK_MONOTONIC, ms */
+	uint64_t retry_at; /* the same; 0: nothing waits for the system to have room */
 	uint8_t *burst;    /* commands that apir_kick() will send; kept with the slot */
 	size_t n_burst;
 };
@@ -75,7 +76,7 @@ struct context *context_find(const struct apir *a, uint32_t ctx_id);
 void context_lose(struct apir *a, struct context *c, const char *why);
 /* The process may have ended: frees the slot of a context that is leaving, loses any other. */
 void context_reap(struct apir *a, struct context *c);
-/* When the earliest leaving worker must be gone: the alarm rings. */
+/* When the earliest leaving worker must be gone, or a message can be tried again: the alarm rings. */
 void alarm_set(struct apir *a);
 
 /* configure.c: sends a context that starts all that is configured for it. 0 or -errno. */

@@ -13,7 +13,8 @@
 #include "apir/worker.h"
 #include "proto/util.h"
 
-#define MAX_QUEUED (4u << 20)
+#define MAX_QUEUED     (4u << 20)
+#define MAX_QUEUED_FDS 64
 
 struct link_item {
 	struct link_item *next;
@@ -69,7 +70,9 @@ static int message_send(int sock, const void *head, size_t head_size, const void
 	}
 	if (sendmsg(sock, &m, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
 		return 0;
-	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ETOOMANYREFS ? -EAGAIN : -EPIPE;
+	if (errno == ENOBUFS || errno == ETOOMANYREFS)
+		return -EBUSY;
+	return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EPIPE;
 }
 
 static int server_connect(const char *path)
@@ -77,6 +80,8 @@ static int server_connect(const char *path)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
+	if (!*path) /* which would be an abstract name, that anybody can take */
+		return -ENOENT;
 	if (strlen(path) >= sizeof a.sun_path)
 		return -ENAMETOOLONG;
 	strcpy(a.sun_path, path);
@@ -108,7 +113,7 @@ static int message_queue(struct link *l, const struct worker_msg *m, const void 
 {
 	struct link_item *item;
 
-	if (l->queued + size + sizeof *m > MAX_QUEUED)
+	if (l->queued + size + sizeof *m > MAX_QUEUED || (fd >= 0 && l->queued_fds == MAX_QUEUED_FDS))
 		return -ENOBUFS;
 	item = malloc(sizeof *item + sizeof *m + size);
 	if (!item)
@@ -124,6 +129,7 @@ static int message_queue(struct link *l, const struct worker_msg *m, const void 
 	*l->last = item;
 	l->last = &item->next;
 	l->queued += item->size;
+	l->queued_fds += fd >= 0;
 	return 0;
 }
 
@@ -135,7 +141,7 @@ int link_send(struct link *l, const struct worker_msg *m, const void *payload, s
 		return -EPIPE;
 	if (!l->first) {
 		err = message_send(l->sock, m, sizeof *m, payload, size, fd);
-		if (err != -EAGAIN)
+		if (err != -EAGAIN && err != -EBUSY)
 			return err;
 	}
 	return message_queue(l, m, payload, size, fd);
@@ -149,8 +155,10 @@ static void item_drop(struct link *l)
 	if (!l->first)
 		l->last = &l->first;
 	l->queued -= item->size;
-	if (item->fd >= 0)
+	if (item->fd >= 0) {
+		l->queued_fds--;
 		close(item->fd);
+	}
 	free(item);
 }
 

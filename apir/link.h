@@ -23,6 +23,7 @@ struct link {
 	struct process process;          /* then */
 	struct link_item *first, **last; /* what waits to be sent */
 	size_t queued;                   /* bytes */
+	unsigned queued_fds;
 };
 
 /* Starts `path` as the worker of context ctx_id. -ENOENT and the like from exec. */
@@ -32,7 +33,7 @@ int link_start(struct link *l, const char *path, uint32_t ctx_id);
 int link_ask(struct link *l, const char *server, uint32_t ctx_id);
 /* Queues or sends one message; fd (-1: none) is duplicated as needed. -ENOBUFS: overflow, -EPIPE: it is gone. */
 int link_send(struct link *l, const struct worker_msg *m, const void *payload, size_t size, int fd);
-/* Sends what waits, as far as it goes. -EPIPE. */
+/* Sends what waits, as far as it goes. -EPIPE; -EBUSY: the system has no room for it, try again in a moment. */
 int link_flush(struct link *l);
 /* Something waits to be sent. */
 static inline bool link_waits(const struct link *l)

@@ -57,19 +57,20 @@ void apir_log_verbose(void)
 		threshold = APIR_LOG_INFO;
 }
 
-/* stderr is limited; who names a file wants everything. */
-static bool line_allowed(void)
+/* What a guest can provoke must not fill a disk; who names a file gets more. */
+static bool line_allowed(int fd)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static struct rate rate;
+	static struct rate rates[2];
+	bool file = fd != STDERR_FILENO;
 	unsigned dropped;
 	bool allowed;
 
 	pthread_mutex_lock(&lock);
-	allowed = rate_take(&rate, &dropped);
+	allowed = rate_take(&rates[file], file ? RATE_LINES_FILE : RATE_LINES, &dropped);
 	pthread_mutex_unlock(&lock);
 	if (allowed && dropped)
-		dprintf(STDERR_FILENO, "ggml-virtgpu %s: %u lines were too many and left out\n", name, dropped);
+		dprintf(fd, "ggml-virtgpu %s: %u lines were too many and left out\n", name, dropped);
 	return allowed;
 }
 
@@ -77,7 +78,7 @@ static bool writable(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) && !(p.revents & (POLLERR | POLLHUP | POLLNVAL));
 }
 
 /* One write a line, so that the lines of several processes don't mix. 0, or -errno: it could not be written. */
@@ -122,12 +123,12 @@ void apir_log(enum apir_log_level level, const char *fmt, ...)
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	if (fd != STDERR_FILENO) {
-		err = line_write(fd, level, text);
+		err = line_allowed(fd) ? line_write(fd, level, text) : 0;
 		if (!err)
 			return;
 		file_give_up(fd, -err);
 	}
-	if (level >= threshold && line_allowed())
+	if (level >= threshold && line_allowed(STDERR_FILENO))
 		line_write(STDERR_FILENO, level, text); /* a log that can't be written is survived */
 }
 

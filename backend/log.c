@@ -76,7 +76,7 @@ static bool line_allowed(void)
 	if (file)
 		return true;
 	pthread_mutex_lock(&lock);
-	allowed = rate_take(&rate, &dropped);
+	allowed = rate_take(&rate, RATE_LINES, &dropped);
 	pthread_mutex_unlock(&lock);
 	if (dropped)
 		fprintf(stderr, "ggml-virtgpu-backend: %u lines were too many and left out\n", dropped);

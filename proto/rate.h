@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <time.h>
 
-#define RATE_LINES   200 /* in each window */
-#define RATE_SECONDS 10
+#define RATE_LINES      200  /* in each window, to stderr */
+#define RATE_LINES_FILE 5000 /* to a file that somebody named to see everything */
+#define RATE_SECONDS    10
 
 struct rate {
 	time_t window; /* when it began, monotonic */
@@ -16,17 +17,17 @@ struct rate {
 
 /* Whether one more line may be logged now; *dropped: how many were not in the window that has just ended. Under the
  * caller's lock. */
-static inline bool rate_take(struct rate *r, unsigned *dropped)
+static inline bool rate_take(struct rate *r, unsigned most, unsigned *dropped)
 {
 	struct timespec t;
 
 	*dropped = 0;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	if (t.tv_sec - r->window >= RATE_SECONDS) {
-		*dropped = r->lines > RATE_LINES ? r->lines - RATE_LINES : 0;
+		*dropped = r->lines > most ? r->lines - most : 0;
 		*r = (struct rate){ .window = t.tv_sec };
 	}
-	return ++r->lines <= RATE_LINES;
+	return ++r->lines <= most;
 }
 
 #endif

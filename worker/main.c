@@ -82,11 +82,25 @@ static ssize_t receive(struct msghdr *h)
 	return n;
 }
 
+/* The descriptor that came; where there are several they are closed: -1. */
+static int only_descriptor(const struct cmsghdr *c)
+{
+	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	int fd = -1;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+		if (n > 1)
+			close(fd);
+	}
+	return n == 1 ? fd : -1;
+}
+
 /* One message, with at most one descriptor. Its size, 0 at the end, -1 on an error. */
 static ssize_t message_recv(struct worker_msg *m, uint8_t *payload, size_t room, int *fd)
 {
 	union {
-		char space[CMSG_SPACE(sizeof(int))];
+		char space[CMSG_SPACE(4 * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov[2] = { { m, sizeof *m }, { payload, room } };
@@ -101,8 +115,8 @@ static ssize_t message_recv(struct worker_msg *m, uint8_t *payload, size_t room,
 	if (n <= 0)
 		return n;
 	c = CMSG_FIRSTHDR(&h);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(c), sizeof *fd);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		*fd = only_descriptor(c);
 	return n < (ssize_t)sizeof *m ? -1 : n;
 }
 

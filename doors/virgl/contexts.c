@@ -42,12 +42,10 @@ static void name_copy(char out[64], uint32_t n, const char *name)
 
 static int context_create_ours(uint32_t ctx_id, uint32_t capset, uint32_t n, const char *name)
 {
-	struct virgl_context *c = door_context_find(ctx_id);
+	struct virgl_context *c;
 	char text[sizeof c->name];
 	int err;
 
-	if (c)
-		return c->owner == OWNER_APIR && c->capset == capset ? 0 : EINVAL;
 	if (!door_apir())
 		return ENOMEM;
 	name_copy(text, n, name);
@@ -74,16 +72,19 @@ int virgl_renderer_context_create_with_flags(uint32_t ctx_id, uint32_t flags, ui
 	door_lock();
 	if (capset == APIR_CAPSET_VENUS)
 		ours = !door_venus_is_real();
-	if (ours && ctx_id && flags == capset)
+	c = door_context_find(ctx_id);
+	if (c) /* a number is one context's, on either side */
+		err = c->capset == capset ? 0 : EINVAL;
+	else if (ours && ctx_id && flags == capset)
 		err = context_create_ours(ctx_id, capset, n, name);
 	door_unlock();
-	if (ours || !real()->renderer_context_create_with_flags)
+	if (ours || c || !real()->renderer_context_create_with_flags)
 		return err;
 	err = real()->renderer_context_create_with_flags(ctx_id, flags, n, name);
 	if (err || capset != APIR_CAPSET_VENUS)
 		return err;
 	door_lock();
-	c = door_context_find(ctx_id) ? NULL : door_context_add(ctx_id, capset, OWNER_UNDECIDED);
+	c = door_context_add(ctx_id, capset, OWNER_UNDECIDED);
 	if (c) {
 		c->in_real = true;
 		name_copy(c->name, n, name);
@@ -94,37 +95,36 @@ int virgl_renderer_context_create_with_flags(uint32_t ctx_id, uint32_t flags, ui
 
 int virgl_renderer_context_create(uint32_t ctx_id, uint32_t n, const char *name)
 {
-	fences_note_submit(0);
-	return real()->renderer_context_create ? real()->renderer_context_create(ctx_id, n, name) : EINVAL;
-}
+	bool ours;
 
-/* The early blobs of a context that turned out to be the real library's are its own. */
-static void early_forget(uint32_t ctx_id)
-{
-	for (size_t i = 0; i < door.n_resources; i++) {
-		if (door.resources[i].id && door.resources[i].kind == RES_EARLY && door.resources[i].ctx_id == ctx_id)
-			door_resource_remove(&door.resources[i]);
-	}
+	fences_note_submit(0);
+	door_lock();
+	ours = door_context_find(ctx_id);
+	door_unlock();
+	return !ours && real()->renderer_context_create ? real()->renderer_context_create(ctx_id, n, name) : EINVAL;
 }
 
 void virgl_renderer_context_destroy(uint32_t ctx_id)
 {
 	struct virgl_context *c;
-	bool in_real = true;
+	bool drop = false, ours;
 
 	fences_note_submit(0);
 	door_lock();
 	c = door_context_find(ctx_id);
+	ours = c && c->owner == OWNER_APIR;
 	if (c) {
-		in_real = c->in_real;
-		if (c->owner == OWNER_APIR)
+		drop = c->polled_alone;
+		if (ours)
 			apir_context_destroy(door.apir, ctx_id);
-		early_forget(ctx_id);
-		door_context_remove(c);
+		door_context_leave(c);
 	}
 	door_unlock();
-	door_wake(); /* to see the worker off */
-	if (in_real && real()->renderer_context_destroy)
+	if (ours) {
+		fences_settle(ctx_id, drop);
+		door_wake(); /* to see the worker off */
+	}
+	if (real()->renderer_context_destroy)
 		real()->renderer_context_destroy(ctx_id);
 }
 
@@ -150,7 +150,7 @@ static int blob_adopt(uint32_t ctx_id, uint32_t res_id)
 	return err;
 }
 
-/* An undecided context speaks APIR: it becomes ours. */
+/* An undecided context speaks APIR: it becomes ours, or, where that can't be, the real library's. */
 static int context_adopt(uint32_t ctx_id)
 {
 	struct virgl_context *c;
@@ -171,34 +171,39 @@ static int context_adopt(uint32_t ctx_id)
 	door_unlock();
 	for (uint32_t i = 0; !err && i < n; i++)
 		err = blob_adopt(ctx_id, early[i]);
-	if (err)
-		log_error("context %u: its blobs can't be shared with a worker: %s: set VIRGL_ROUTE_VENUS_TO_APIR",
-			ctx_id, strerror(-err));
-	else
+	if (!err) {
 		log_debug("context %u is of capset %u, beside Venus", ctx_id, APIR_CAPSET_VENUS);
+		return 0;
+	}
+	log_error("context %u: its blobs can't be shared with a worker: %s: set VIRGL_ROUTE_VENUS_TO_APIR", ctx_id,
+		strerror(-err));
+	door_lock();
+	if (door.apir)
+		apir_context_destroy(door.apir, ctx_id);
+	door_context_leave(door_context_find(ctx_id));
+	door_unlock();
 	return err;
 }
 
-/* Decides an undecided context; true when the command is APIR's. */
-static bool is_ours(uint32_t ctx_id, const void *cmd, size_t size)
+/* Whose the command is, which decides an undecided context: 1: ours, 0: the real library's, -errno: nobody's. */
+static int whose(uint32_t ctx_id, const void *cmd, size_t size)
 {
 	struct virgl_context *c;
 	bool adopt = false, ours;
+	int err = 0;
 
 	door_lock();
 	c = door_context_find(ctx_id);
 	ours = c && c->owner == OWNER_APIR;
 	if (c && !ours) {
 		adopt = is_handshake(cmd, size);
-		if (!adopt) {
-			early_forget(ctx_id);
-			door_context_remove(c);
-		}
+		if (!adopt)
+			door_context_leave(c);
 	}
 	door_unlock();
 	if (adopt)
-		context_adopt(ctx_id);
-	return ours || adopt;
+		err = context_adopt(ctx_id);
+	return err ? err : ours || adopt;
 }
 
 static int submit_ours(uint32_t ctx_id, const void *cmd, size_t size)
@@ -215,10 +220,15 @@ static int submit_ours(uint32_t ctx_id, const void *cmd, size_t size)
 
 int virgl_renderer_submit_cmd(void *cmd, int ctx_id, int n_words)
 {
+	int ours;
+
 	fences_note_submit(0);
 	if (n_words < 0)
 		return EINVAL;
-	if (is_ours((uint32_t)ctx_id, cmd, (size_t)n_words * 4))
+	ours = whose((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
+	if (ours < 0)
+		return EINVAL;
+	if (ours)
 		return submit_ours((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
 	return real()->renderer_submit_cmd ? real()->renderer_submit_cmd(cmd, ctx_id, n_words) : EINVAL;
 }
@@ -226,11 +236,16 @@ int virgl_renderer_submit_cmd(void *cmd, int ctx_id, int n_words)
 /* APIR's commands of a context run in order, so there is no fence to wait for. */
 int virgl_renderer_submit_cmd2(void *cmd, int ctx_id, int n_words, uint64_t *fences, uint32_t n_fences)
 {
+	int ours;
+
 	fences_note_submit(0);
 	if (n_words < 0)
 		return EINVAL;
-	if (is_ours((uint32_t)ctx_id, cmd, (size_t)n_words * 4))
-		return n_fences ? EINVAL : submit_ours((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
+	ours = whose((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
+	if (ours < 0 || (ours && n_fences))
+		return EINVAL;
+	if (ours)
+		return submit_ours((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
 	return real()->renderer_submit_cmd2 ? real()->renderer_submit_cmd2(cmd, ctx_id, n_words, fences, n_fences)
 	                                    : EINVAL;
 }

@@ -11,12 +11,15 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "apir/log.h"
 #include "doors/virgl/fences.h"
 #include "doors/virgl/real.h"
 #include "proto/apir_wire.h"
 #include "proto/util.h"
+
+#define DEFAULT_BLOBS 1024
 
 struct door door;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -86,18 +89,26 @@ static int thread_start(void)
 struct apir *door_apir(void)
 {
 	static const struct apir_listener listener = { .fence_done = fences_on_done, .context_lost = on_context_lost };
+	struct apir_options options = { 0 };
+	struct rlimit files;
 	int err;
 
-	if (door.apir)
+	if (door.apir || door.broken)
 		return door.apir;
 	apir_log_name("virgl %d", (int)getpid());
-	err = apir_create(&door.apir, NULL, &listener, NULL);
+	/* Each blob is a descriptor of the VMM's, which needs some itself. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < DEFAULT_BLOBS)
+		options.limits.blobs = files.rlim_cur < 8 ? 1 : (uint32_t)(files.rlim_cur / 4);
+	err = apir_create(&door.apir, &options, &listener, NULL);
 	if (!err)
 		err = thread_start();
 	if (err) {
 		log_error("APIR cannot start: %s", strerror(-err));
+		events_destroy(events);
+		events = NULL;
 		apir_destroy(door.apir);
 		door.apir = NULL;
+		door.broken = true;
 	}
 	return door.apir;
 }
@@ -188,9 +199,20 @@ struct virgl_resource *door_resource_add(uint32_t res_id, enum kind kind)
 
 void door_resource_remove(struct virgl_resource *r)
 {
-	if (r->map)
-		munmap(r->map, r->size);
+	if (r->map && mmap(r->map, r->size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			      0) != MAP_FAILED)
+		door.walled += r->size;
+	r->map = NULL;
 	r->id = 0;
+}
+
+void door_context_leave(struct virgl_context *c)
+{
+	for (size_t i = 0; i < door.n_resources; i++) {
+		if (door.resources[i].id && door.resources[i].kind == RES_EARLY && door.resources[i].ctx_id == c->id)
+			door_resource_remove(&door.resources[i]);
+	}
+	door_context_remove(c);
 }
 
 void door_clear(void)

@@ -28,7 +28,8 @@ struct virgl_context {
 	uint32_t capset;
 	char name[64]; /* the guest program's */
 	enum owner owner;
-	bool in_real;        /* exists in the real library too */
+	bool in_real;      /* exists in the real library too */
+	bool polled_alone; /* the VMM polls this context by itself, and has no use for its fences once it is destroyed */
 	struct events *poll; /* has something while a fence waits to be told; NULL: nobody asked for it */
 };
 
@@ -45,6 +46,7 @@ struct virgl_resource {
 
 struct door {
 	struct apir *apir; /* NULL until first needed */
+	bool broken;       /* it can't be made, which was said */
 	bool initialised;  /* between virgl_renderer_init() and _cleanup() */
 	bool real_works;   /* the real library was initialised too */
 	bool has_venus;    /* and its Venus */
@@ -54,6 +56,7 @@ struct door {
 	struct virgl_context *contexts;
 	struct virgl_resource *resources;
 	size_t n_contexts, n_resources; /* slots */
+	uint64_t walled; /* bytes of address space that can't be used again: see door_resource_remove() */
 };
 
 extern struct door door;
@@ -75,8 +78,12 @@ struct virgl_context *door_context_find(uint32_t ctx_id);
 /* NULL: no memory. */
 struct virgl_context *door_context_add(uint32_t ctx_id, uint32_t capset, enum owner owner);
 void door_context_remove(struct virgl_context *c);
+/* An undecided context is the real library's, and so are its early blobs. */
+void door_context_leave(struct virgl_context *c);
 struct virgl_resource *door_resource_find(uint32_t res_id);
 struct virgl_resource *door_resource_add(uint32_t res_id, enum kind kind);
+/* A mapping that the VMM didn't undo may still be a part of its guest's memory, so its addresses must not become
+ * anything else's: they are walled off. */
 void door_resource_remove(struct virgl_resource *r);
 
 #endif

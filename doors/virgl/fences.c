@@ -39,7 +39,8 @@ static size_t n_dones, room_dones;
 static struct global *globals; /* in order; all behind the first APIR fence that is pending */
 static size_t n_globals, room_globals;
 static uint64_t last_serial;
-static _Atomic uint32_t last_submit; /* the context of the command at hand */
+static uint32_t real_created, real_done; /* newest fences of the real library's: passed on to it, and told by it */
+static _Atomic uint32_t last_submit;     /* the context of the command at hand */
 static struct events *to_tell; /* has something while a fence waits to be told, or the real library's poll fd does */
 static bool with_real;         /* that is in it */
 
@@ -82,6 +83,16 @@ static void done_add(uint32_t ctx_id, uint32_t ring, uint64_t id)
 		events_wake(to_tell);
 	if (c && c->poll)
 		events_wake(c->poll);
+}
+
+/* Whether a done fence of this context, or with 0 of any, waits to be told. */
+static bool done_waits(uint32_t ctx_id)
+{
+	for (size_t i = 0; i < n_dones; i++) {
+		if (!ctx_id || dones[i].ctx_id == ctx_id)
+			return true;
+	}
+	return false;
 }
 
 /* Moves those at the head that are done to what is to be told. */
@@ -158,6 +169,7 @@ void fences_on_real(void *cookie, uint32_t fence_id)
 	(void)cookie;
 	door_lock();
 	older = !n_globals || (int32_t)(globals[0].id - fence_id) > 0;
+	real_done = fence_id;
 	for (size_t i = 0; i < n_globals; i++)
 		globals[i].done |= !globals[i].serial && (int32_t)(fence_id - globals[i].id) >= 0;
 	globals_retire();
@@ -168,11 +180,40 @@ void fences_on_real(void *cookie, uint32_t fence_id)
 	fences_tell();
 }
 
-void fences_stop(void)
+void fences_settle(uint32_t ctx_id, bool drop)
+{
+	size_t kept = 0;
+
+	if (!drop) {
+		tell(ctx_id);
+		return;
+	}
+	pthread_mutex_lock(&telling);
+	door_lock();
+	for (size_t i = 0; i < n_dones; i++) {
+		if (dones[i].ctx_id != ctx_id)
+			dones[kept++] = dones[i];
+	}
+	n_dones = kept;
+	door_unlock();
+	pthread_mutex_unlock(&telling);
+}
+
+void fences_reset(void)
 {
 	pthread_mutex_lock(&telling);
 	door_lock();
 	n_dones = n_globals = 0;
+	real_done = real_created;
+	door_unlock();
+	pthread_mutex_unlock(&telling);
+}
+
+void fences_stop(void)
+{
+	fences_reset();
+	pthread_mutex_lock(&telling);
+	door_lock();
 	memset(&door.callbacks, 0, sizeof door.callbacks);
 	door.cookie = NULL;
 	with_real = false; /* its descriptor is closed */
@@ -184,43 +225,67 @@ void fences_stop(void)
 static void global_fail(uint32_t fence_id)
 {
 	door_lock();
+	if (real_created == fence_id)
+		real_created = real_done;
 	for (size_t i = 0; i < n_globals; i++)
 		globals[i].done |= globals[i].id == fence_id;
 	globals_retire();
 	door_unlock();
+	door_wake();
+}
+
+static struct global *global_add(uint32_t id, uint64_t serial)
+{
+	struct global *g = n_globals < MAX_GLOBALS ? append(&globals, &n_globals, &room_globals, sizeof *g) : NULL;
+
+	if (g)
+		*g = (struct global){ .id = id, .serial = serial };
+	return g;
+}
+
+/* A fence of APIR's waits for the real library's that were made before it, too; one of those stands for them all. */
+static int global_add_ours(uint32_t id, uint32_t ctx_id)
+{
+	struct global *g;
+
+	if (!n_globals && real_created != real_done && !global_add(real_created, 0))
+		return ENOMEM;
+	g = global_add(id, ctx_id ? ++last_serial : 0);
+	if (!g)
+		return ENOMEM;
+	g->done = !ctx_id || apir_fence(door.apir, ctx_id, GLOBAL_RING, g->serial) < 0;
+	globals_retire();
+	return 0;
 }
 
 int virgl_renderer_create_fence(int fence_id, uint32_t ctx_id)
 {
-	uint32_t of = atomic_exchange(&last_submit, 0);
+	uint32_t of = atomic_exchange(&last_submit, 0), id = (uint32_t)fence_id;
 	bool pass, tracked;
-	struct global *g;
 	int err = 0;
 
 	door_lock();
 	of = of && door_context_find(of) ? of : 0;
 	pass = !of && door.real_works && real()->renderer_create_fence;
-	tracked = !pass || n_globals;
-	if (tracked) {
-		g = n_globals < MAX_GLOBALS ? append(&globals, &n_globals, &room_globals, sizeof *g) : NULL;
-		if (!g) {
-			door_unlock();
-			return ENOMEM;
-		}
-		*g = (struct global){ .id = (uint32_t)fence_id, .serial = of ? ++last_serial : 0 };
-		if (!pass)
-			g->done = !of || apir_fence(door.apir, of, GLOBAL_RING, g->serial) < 0;
-		globals_retire();
-	}
+	tracked = pass && n_globals;
 	if (!pass)
+		err = global_add_ours(id, of);
+	else if (tracked)
+		err = global_add(id, 0) ? 0 : ENOMEM;
+	if (pass)
+		real_created = id;
+	else
 		door_apir(); /* whose thread tells */
 	door_unlock();
-	if (!pass)
+	if (err)
+		return err;
+	if (!pass) {
 		door_wake();
-	else
-		err = real()->renderer_create_fence(fence_id, ctx_id);
-	if (err && tracked)
-		global_fail((uint32_t)fence_id);
+		return 0;
+	}
+	err = real()->renderer_create_fence(fence_id, ctx_id);
+	if (err)
+		global_fail(id);
 	return err;
 }
 
@@ -266,6 +331,8 @@ void virgl_renderer_context_poll(uint32_t ctx_id)
 	door_lock();
 	c = door_context_find(ctx_id);
 	ours = c && c->owner == OWNER_APIR;
+	if (c)
+		c->polled_alone = true;
 	if (ours && c->poll)
 		events_take(c->poll, taken);
 	door_unlock();
@@ -285,6 +352,8 @@ int virgl_renderer_get_poll_fd(void)
 		if (of_real >= 0 && !with_real)
 			with_real = events_add(to_tell, of_real, 0) == 0;
 		fd = events_fd(to_tell);
+		if (done_waits(0))
+			events_wake(to_tell);
 	}
 	door_unlock();
 	return fd;
@@ -299,8 +368,13 @@ int virgl_renderer_context_get_poll_fd(uint32_t ctx_id)
 	door_lock();
 	c = door_context_find(ctx_id);
 	ours = c && c->owner == OWNER_APIR;
-	if (ours && !asynchronous() && (c->poll || events_create(&c->poll) == 0))
+	if (c)
+		c->polled_alone = true;
+	if (ours && !asynchronous() && (c->poll || events_create(&c->poll) == 0)) {
 		fd = events_fd(c->poll);
+		if (done_waits(ctx_id))
+			events_wake(c->poll);
+	}
 	door_unlock();
 	if (ours || !real()->renderer_context_get_poll_fd)
 		return fd;

@@ -14,7 +14,12 @@ void fences_tell(void);
 void fences_on_real(void *cookie, uint32_t fence_id);
 /* The command at hand was submitted to this context of ours; 0: it is another command. */
 void fences_note_submit(uint32_t ctx_id);
-/* Forgets everything; no callback runs any more when it returns. Not locked. */
+/* A context was destroyed: its fences are told at once, or dropped; no callback for it runs any more when it returns. Not
+ * locked. */
+void fences_settle(uint32_t ctx_id, bool drop);
+/* The renderer was reset: forgets everything; no callback of what was before runs any more when it returns. Not locked. */
+void fences_reset(void);
+/* Forgets everything and the VMM's callbacks; no callback runs any more when it returns. Not locked. */
 void fences_stop(void);
 
 #endif

@@ -86,9 +86,12 @@ void virgl_renderer_reset(void)
 	door_lock();
 	door_clear();
 	door_unlock();
+	fences_reset();
 	door_wake();
-	if (door.real_works && real()->renderer_reset)
+	if (door.real_works && real()->renderer_reset) {
 		real()->renderer_reset();
+		fences_reset();
+	}
 }
 
 /* APIR's answer for a capset: its size, or -ENOENT where the real library is to be asked. */

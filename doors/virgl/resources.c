@@ -13,8 +13,10 @@
 #include "doors/virgl/fences.h"
 #include "doors/virgl/real.h"
 #include "proto/apir_wire.h"
+#include "proto/util.h"
 
-#define MAX_EARLY 16 /* blobs before a context's first command; APIR's guests make two */
+#define MAX_WALLED (UINT64_C(1) << 40)
+#define MAX_EARLY  16 /* blobs before a context's first command; APIR's guests make two */
 
 static int create_ours(const struct virgl_renderer_resource_create_blob_args *args)
 {
@@ -37,7 +39,7 @@ static int create_ours(const struct virgl_renderer_resource_create_blob_args *ar
 	return 0;
 }
 
-/* A blob of an undecided context, made by the real library; too many of them, and the context isn't APIR's. */
+/* A blob of an undecided context, made by the real library; too many of them, and the context is the real library's. */
 static void early_note(uint32_t ctx_id, uint32_t res_id)
 {
 	struct virgl_resource *r;
@@ -48,6 +50,8 @@ static void early_note(uint32_t ctx_id, uint32_t res_id)
 	r = n < MAX_EARLY ? door_resource_add(res_id, RES_EARLY) : NULL;
 	if (r)
 		r->ctx_id = ctx_id;
+	else
+		door_context_leave(door_context_find(ctx_id));
 }
 
 int virgl_renderer_resource_create_blob(const struct virgl_renderer_resource_create_blob_args *args)
@@ -119,7 +123,7 @@ int virgl_renderer_resource_map(uint32_t res_id, void **map, uint64_t *size)
 
 	door_lock();
 	r = find_ours(res_id);
-	if (r && !r->map) {
+	if (r && !r->map && range_ok(door.walled, r->size, MAX_WALLED)) {
 		at = blob_map(r, NULL);
 		err = at == MAP_FAILED ? -errno : 0;
 		if (!err) {

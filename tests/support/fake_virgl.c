@@ -13,7 +13,7 @@
 
 #include "doors/virgl/virgl_api.h"
 
-#define BLOBS 16
+#define BLOBS 32
 
 static struct {
 	uint32_t id;
@@ -22,6 +22,10 @@ static struct {
 	void *map;
 } blobs[BLOBS];
 static uint32_t commands;
+static struct virgl_renderer_callbacks *callbacks;
+static void *cookie_of_vmm;
+static uint32_t pending[64];
+static int n_pending;
 
 static int is(const char *what)
 {
@@ -39,7 +43,9 @@ void virgl_renderer_cleanup(void *cookie)
 /* As the real one does: what it calls when a start fails is its own exported function. */
 int virgl_renderer_init(void *cookie, int flags, struct virgl_renderer_callbacks *cb)
 {
-	(void)cb;
+	callbacks = cb;
+	cookie_of_vmm = cookie;
+	n_pending = 0;
 	commands = 7;
 	if (!is("nostart") && (!is("novenus") || !(flags & VIRGL_FLAG_VENUS)))
 		return 0;
@@ -68,16 +74,6 @@ int virgl_renderer_context_create_with_flags(uint32_t ctx_id, uint32_t flags, ui
 	return (flags & VIRGL_CONTEXT_CAPSET_MASK) == 4 ? 0 : EINVAL;
 }
 
-/* The number of commands so far is what a fence tells: see test_virgl.c. */
-int virgl_renderer_submit_cmd(void *cmd, int ctx_id, int n_words)
-{
-	(void)cmd;
-	(void)ctx_id;
-	(void)n_words;
-	commands++;
-	return (int)commands;
-}
-
 int virgl_renderer_resource_create_blob(const struct virgl_renderer_resource_create_blob_args *args)
 {
 	for (int i = 0; i < BLOBS; i++) {
@@ -91,6 +87,45 @@ int virgl_renderer_resource_create_blob(const struct virgl_renderer_resource_cre
 		return 0;
 	}
 	return -ENOMEM;
+}
+
+/* Fences of the global timeline are done when the test says so: by a command of context 99, whose word is their number. */
+int virgl_renderer_create_fence(int fence_id, uint32_t ctx_id)
+{
+	(void)ctx_id;
+	if (is("nofence"))
+		return EINVAL;
+	pending[n_pending++ % 64] = (uint32_t)fence_id;
+	return 0;
+}
+
+static void fences_finish(uint32_t up_to)
+{
+	int n = n_pending;
+
+	n_pending = 0;
+	for (int i = 0; i < n; i++) {
+		if (pending[i] <= up_to)
+			callbacks->write_fence(cookie_of_vmm, pending[i]);
+		else
+			pending[n_pending++] = pending[i];
+	}
+}
+
+/* Answers with the number of commands so far, which no real one does: see test_virgl.c. */
+int virgl_renderer_submit_cmd(void *cmd, int ctx_id, int n_words)
+{
+	if (ctx_id == 99 && n_words == 1) {
+		fences_finish(*(const uint32_t *)cmd);
+		return 0;
+	}
+	commands++;
+	return (int)commands;
+}
+
+void virgl_renderer_reset(void)
+{
+	n_pending = 0;
 }
 
 static int find(uint32_t id)

@@ -4,12 +4,14 @@
 #include "tests/support/cm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -571,6 +573,246 @@ SCENARIO(a_library_that_is_no_virglrenderer_leaves_apir_alone)
 	vmm_stop();
 }
 
+/* The real library's fences and APIR's are of one timeline, told in order. */
+static void timelines_meet(int flags)
+{
+	const uint32_t version[2] = { 0, 2 };
+	uint32_t cmd[5] = { APIR_HANDSHAKE, 0, 0, 0, 2 }, up_to;
+	struct vmm_blob reply;
+
+	setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_VIRGL_FAKE"), 1);
+	open_context(flags, &reply);
+	cmd[2] = reply.res;
+	CHECK(vmm_command(1, &reply, APIR_HANDSHAKE, 0, version, sizeof version) == APIR_HANDSHAKE_MAGIC);
+	CHECK(virgl_renderer_create_fence(10, 0) == 0); /* the submission's before, which is done */
+	CHECK(vmm_heard(0, 0, 10, PATIENCE_MS));
+	CHECK(virgl_renderer_create_fence(11, 0) == 0); /* the real library's */
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 5) == 0);
+	CHECK(virgl_renderer_create_fence(12, 0) == 0);
+	CHECK(virgl_renderer_create_fence(13, 0) == 0);
+	CHECK(!vmm_heard(0, 0, 12, 300)); /* its work is done, but 11 isn't */
+	up_to = 11;
+	virgl_renderer_submit_cmd(&up_to, 99, 1);
+	CHECK(vmm_heard(0, 0, 12, PATIENCE_MS));
+	CHECK(!vmm_heard(0, 0, 13, 100));
+	up_to = 13;
+	virgl_renderer_submit_cmd(&up_to, 99, 1);
+	CHECK(vmm_heard(0, 0, 13, PATIENCE_MS));
+	CHECK(vmm.n_heard == 4);
+	for (uint32_t i = 0; i < 4; i++)
+		CHECK(vmm.heard[i].fence == 10 + i);
+	vmm_stop();
+}
+
+SCENARIO(a_global_fence_waits_for_the_real_librarys_before_it)
+{
+	(void)unused;
+	timelines_meet(VIRGL_FLAG_ASYNC_FENCES);
+}
+
+SCENARIO(a_polled_global_fence_waits_for_the_real_librarys_before_it)
+{
+	(void)unused;
+	timelines_meet(0);
+}
+
+SCENARIO(a_fence_that_the_real_library_refuses_holds_up_nobody)
+{
+	uint32_t cmd[5] = { APIR_HANDSHAKE, 0, 0, 0, 2 };
+	struct vmm_blob reply;
+	pid_t worker;
+
+	(void)unused;
+	setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_VIRGL_FAKE"), 1);
+	setenv("FAKE_VIRGL", "nofence", 1);
+	open_context(VIRGL_FLAG_ASYNC_FENCES, &reply);
+	cmd[2] = reply.res;
+	worker = vmm_worker();
+	CHECK(kill(worker, SIGSTOP) == 0);
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 5) == 0);
+	CHECK(virgl_renderer_create_fence(1, 0) == 0);
+	CHECK(virgl_renderer_create_fence(2, 0) == EINVAL);
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 5) == 0);
+	CHECK(virgl_renderer_create_fence(3, 0) == 0);
+	CHECK(kill(worker, SIGCONT) == 0);
+	CHECK(vmm_heard(0, 0, 3, PATIENCE_MS) && vmm_heard(0, 0, 1, 0));
+	vmm_stop();
+}
+
+/* A VMM frees what its fences belong to. */
+SCENARIO(after_reset_no_fence_of_before_is_told)
+{
+	uint32_t cmd[5] = { APIR_HANDSHAKE, 0, 0, 0, 2 };
+	struct vmm_blob reply;
+
+	(void)unused;
+	setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_VIRGL_FAKE"), 1);
+	open_context(VIRGL_FLAG_ASYNC_FENCES, &reply);
+	cmd[2] = reply.res;
+	CHECK(kill(vmm_worker(), SIGSTOP) == 0);
+	for (uint64_t i = 0; i < 2000; i++)
+		CHECK(virgl_renderer_context_create_fence(1, 0, 0, i) == 0);
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 5) == 0);
+	CHECK(virgl_renderer_create_fence(50000, 0) == 0);
+	CHECK(virgl_renderer_create_fence(50001, 0) == 0);
+	virgl_renderer_reset();
+	usleep(300000);
+	CHECK(vmm.n_heard == 0);
+	/* and those that come are told, whatever their numbers */
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_APIR, 4, "test") == 0);
+	CHECK(vmm_blob(1, APIR_REPLY_BLOB_SIZE, &reply) == 0);
+	cmd[2] = reply.res;
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 5) == 0);
+	CHECK(virgl_renderer_create_fence(1, 0) == 0);
+	CHECK(vmm_heard(0, 0, 1, PATIENCE_MS));
+	vmm_stop();
+}
+
+/* One VMM has a guest's buffers waiting for them, another has freed what they point to. */
+static void destroyed_with_fences(bool polls_alone, int flags)
+{
+	struct vmm_blob reply;
+
+	open_context(flags, &reply);
+	if (polls_alone)
+		CHECK(virgl_renderer_context_get_poll_fd(1) >= 0);
+	CHECK(kill(vmm_worker(), SIGSTOP) == 0);
+	CHECK(virgl_renderer_context_create_fence(1, 0, 0, 5) == 0);
+	virgl_renderer_context_destroy(1);
+	CHECK(vmm.n_heard == !polls_alone); /* before the return, or never */
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_APIR, 4, "test") == 0);
+	virgl_renderer_context_poll(1);
+	virgl_renderer_poll();
+	usleep(200000);
+	virgl_renderer_poll();
+	CHECK(vmm.n_heard == !polls_alone);
+	vmm_stop();
+}
+
+SCENARIO(a_destroyed_contexts_fences_are_told_before_it_is_gone)
+{
+	(void)unused;
+	destroyed_with_fences(false, VIRGL_FLAG_ASYNC_FENCES);
+}
+
+SCENARIO(a_destroyed_contexts_polled_fences_are_told_before_it_is_gone)
+{
+	(void)unused;
+	destroyed_with_fences(false, 0);
+}
+
+SCENARIO(a_vmm_that_polls_contexts_hears_nothing_of_a_destroyed_one)
+{
+	(void)unused;
+	destroyed_with_fences(true, 0);
+}
+
+/* The addresses of a blob that is still mapped may be a part of a guest's memory. */
+static void addresses_are_not_used_again(bool by_reset)
+{
+	struct vmm_blob b;
+
+	open_context(0, &b);
+	if (by_reset)
+		virgl_renderer_reset();
+	else
+		virgl_renderer_resource_unref(b.res);
+	for (int i = 0; i < 64; i++) {
+		char *at = mmap(NULL, b.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		CHECK(at != MAP_FAILED);
+		CHECK(at + b.size <= (char *)b.ptr || at >= (char *)b.ptr + b.size);
+	}
+	CHECK(msync(b.ptr, b.size, MS_ASYNC) == 0); /* there is something */
+	vmm_stop();
+}
+
+SCENARIO(a_mapped_blobs_addresses_are_not_used_again_after_unref)
+{
+	(void)unused;
+	addresses_are_not_used_again(false);
+}
+
+SCENARIO(a_mapped_blobs_addresses_are_not_used_again_after_reset)
+{
+	(void)unused;
+	addresses_are_not_used_again(true);
+}
+
+SCENARIO(where_apir_cannot_start_a_guests_handshake_is_refused)
+{
+	uint32_t handshake[5] = { APIR_VENUS_TYPE_BASE, 0, 0, 0, 2 };
+	struct rlimit files = { 3, 3 };
+	struct capture c;
+	char *heard;
+
+	(void)unused;
+	setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_VIRGL_FAKE"), 1);
+	CHECK(vmm_start(VIRGL_FLAG_VENUS));
+	capture_begin(&c);
+	CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_VENUS, 4, "test") == 0);
+	CHECK(virgl_renderer_submit_cmd(handshake, 1, 5) == EINVAL);
+	CHECK(virgl_renderer_context_create_with_flags(2, APIR_CAPSET_APIR, 4, "test") == ENOMEM);
+	heard = capture_end(&c);
+	CHECK(strstr(heard, "error: APIR cannot start: Too many open files"));
+	free(heard);
+	vmm_stop();
+}
+
+SCENARIO(a_context_with_many_early_blobs_is_the_real_librarys)
+{
+	uint32_t handshake[5] = { APIR_VENUS_TYPE_BASE, 0, 0, 0, 2 };
+	struct vmm_blob reply, more;
+
+	(void)unused;
+	open_undecided("", &reply);
+	for (int i = 0; i < 16; i++)
+		CHECK(vmm_blob(1, 4096, &more) == 0);
+	handshake[2] = reply.res;
+	CHECK(virgl_renderer_submit_cmd(handshake, 1, 5) == 8); /* the fake's count of commands */
+	CHECK(!vmm_worker());
+	vmm_stop();
+}
+
+SCENARIO(a_guest_cannot_take_the_vmms_descriptors)
+{
+	struct virgl_renderer_resource_create_blob_args args = {
+		.res_handle = 1000, .ctx_id = 1, .blob_mem = VIRGL_BLOB_MEM_HOST3D, .size = 1
+	};
+	struct rlimit files = { 256, 256 };
+	struct vmm_blob reply;
+	int err = 0, fd;
+
+	(void)unused;
+	CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
+	open_context(VIRGL_FLAG_ASYNC_FENCES, &reply);
+	for (; !err && args.res_handle < 2000; args.res_handle++)
+		err = virgl_renderer_resource_create_blob(&args);
+	CHECK(err == -EDQUOT && args.res_handle < 1066);
+	CHECK(kill(vmm_worker(), SIGSTOP) == 0);
+	for (int i = 0; i < 5000; i++) {
+		virgl_renderer_ctx_attach_resource(1, 1000);
+		virgl_renderer_ctx_detach_resource(1, 1000);
+	}
+	fd = open("/dev/null", O_RDONLY);
+	CHECK(fd >= 0 && fd < 200);
+	vmm_stop();
+}
+
+SCENARIO(a_context_number_is_one_contexts)
+{
+	struct vmm_blob reply;
+
+	(void)unused;
+	setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_VIRGL_FAKE"), 1);
+	open_context(VIRGL_FLAG_VENUS, &reply);
+	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_VENUS, 4, "test") == EINVAL);
+	CHECK(virgl_renderer_context_create(1, 4, "test") == EINVAL);
+	CHECK(vmm_devices(1, &reply, 0) == 1);
+	vmm_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -599,6 +841,19 @@ int main(void)
 		cmocka_unit_test(a_real_library_that_starts_without_venus_only_is_used_without),
 		cmocka_unit_test(a_real_library_that_does_not_start_leaves_apir_alone),
 		cmocka_unit_test(a_library_that_is_no_virglrenderer_leaves_apir_alone),
+		cmocka_unit_test(a_global_fence_waits_for_the_real_librarys_before_it),
+		cmocka_unit_test(a_polled_global_fence_waits_for_the_real_librarys_before_it),
+		cmocka_unit_test(a_fence_that_the_real_library_refuses_holds_up_nobody),
+		cmocka_unit_test(after_reset_no_fence_of_before_is_told),
+		cmocka_unit_test(a_destroyed_contexts_fences_are_told_before_it_is_gone),
+		cmocka_unit_test(a_destroyed_contexts_polled_fences_are_told_before_it_is_gone),
+		cmocka_unit_test(a_vmm_that_polls_contexts_hears_nothing_of_a_destroyed_one),
+		cmocka_unit_test(a_mapped_blobs_addresses_are_not_used_again_after_unref),
+		cmocka_unit_test(a_mapped_blobs_addresses_are_not_used_again_after_reset),
+		cmocka_unit_test(where_apir_cannot_start_a_guests_handshake_is_refused),
+		cmocka_unit_test(a_context_with_many_early_blobs_is_the_real_librarys),
+		cmocka_unit_test(a_guest_cannot_take_the_vmms_descriptors),
+		cmocka_unit_test(a_context_number_is_one_contexts),
 	};
 	char cpu[512];
 
