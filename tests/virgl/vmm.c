@@ -18,6 +18,8 @@ static uint32_t next_res = 1;
 
 static void hear(uint32_t ctx, uint32_t ring, uint64_t fence)
 {
+	if (vmm.slow_us)
+		usleep(vmm.slow_us);
 	pthread_mutex_lock(&vmm.lock);
 	if (vmm.n_heard < ARRAY_SIZE(vmm.heard))
 		vmm.heard[vmm.n_heard++] = (struct heard){ ctx, ring, fence };

@@ -27,6 +27,7 @@ struct vmm {
 	size_t n_heard;
 	pthread_t told_by; /* the thread of the last report */
 	bool polled;
+	unsigned slow_us; /* that a report takes */
 };
 
 extern struct vmm vmm;
