@@ -117,7 +117,7 @@ refusals() {
     refused "give KEY=VALUE with a key of: apir.load_library.path, ggml.library.path" "$CLI" serve --socket "$WORK/x" -o nonsense=1
     refused "give KEY=VALUE with a key of:" "$CLI" run -o ggml.threads -- true
     refused "give a power of two such as 8G" "$CLI" serve --vhost-user "$WORK/x" --window 3G
-    refused "give a door: --vhost-user PATH or --socket PATH" "$CLI" serve
+    refused "give a door: --vhost-user PATH, --socket PATH or --workers PATH" "$CLI" serve
     refused "unexpected argument extra" "$CLI" serve --socket "$WORK/x" extra
     refused "usage: ggml-virtgpu serve" "$CLI" serve --nonsense
     refused "usage: ggml-virtgpu run" "$CLI" run --nonsense
