@@ -746,7 +746,7 @@ SCENARIO(a_mapped_blobs_addresses_are_not_used_again_after_reset)
 SCENARIO(where_apir_cannot_start_a_guests_handshake_is_refused)
 {
 	uint32_t handshake[5] = { APIR_VENUS_TYPE_BASE, 0, 0, 0, 2 };
-	struct rlimit files = { 3, 3 };
+	struct rlimit files, few;
 	struct capture c;
 	char *heard;
 
@@ -754,10 +754,13 @@ SCENARIO(where_apir_cannot_start_a_guests_handshake_is_refused)
 	setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_VIRGL_FAKE"), 1);
 	CHECK(vmm_start(VIRGL_FLAG_VENUS));
 	capture_begin(&c);
-	CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
+	CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0);
+	few = (struct rlimit){ 3, files.rlim_max };
+	CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
 	CHECK(virgl_renderer_context_create_with_flags(1, APIR_CAPSET_VENUS, 4, "test") == 0);
 	CHECK(virgl_renderer_submit_cmd(handshake, 1, 5) == EINVAL);
 	CHECK(virgl_renderer_context_create_with_flags(2, APIR_CAPSET_APIR, 4, "test") == ENOMEM);
+	CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
 	heard = capture_end(&c);
 	CHECK(strstr(heard, "error: APIR cannot start: Too many open files"));
 	free(heard);
