@@ -57,6 +57,16 @@ void apir_log_verbose(void)
 		threshold = APIR_LOG_INFO;
 }
 
+/* 1: it takes a line without blocking; 0: not now; -EPIPE: nobody reads it any more, and writing would raise SIGPIPE. */
+static int writable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	if (poll(&p, 1, 0) <= 0)
+		return 0;
+	return p.revents & (POLLERR | POLLHUP | POLLNVAL) ? -EPIPE : 1;
+}
+
 /* What a guest can provoke must not fill a disk; who names a file gets more. */
 static bool line_allowed(int fd)
 {
@@ -69,16 +79,9 @@ static bool line_allowed(int fd)
 	pthread_mutex_lock(&lock);
 	allowed = rate_take(&rates[file], file ? RATE_LINES_FILE : RATE_LINES, &dropped);
 	pthread_mutex_unlock(&lock);
-	if (allowed && dropped)
+	if (allowed && dropped && writable(fd) > 0)
 		dprintf(fd, "ggml-virtgpu %s: %u lines were too many and left out\n", name, dropped);
 	return allowed;
-}
-
-static bool writable(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) && !(p.revents & (POLLERR | POLLHUP | POLLNVAL));
 }
 
 /* One write a line, so that the lines of several processes don't mix. 0, or -errno: it could not be written. */
@@ -87,10 +90,11 @@ static int line_write(int fd, enum apir_log_level level, const char *text)
 	static const char *const words[] = { "debug: ", "", "warning: ", "error: " };
 	char line[1024];
 	struct timespec t;
-	int n = 0;
+	int n = 0, ready;
 
-	if (!writable(fd))
-		return 0; /* a reader that doesn't read must not stop a door */
+	ready = writable(fd);
+	if (ready <= 0)
+		return ready; /* a reader that doesn't read must not stop a door */
 	if (fd != STDERR_FILENO) {
 		clock_gettime(CLOCK_REALTIME, &t);
 		n = snprintf(line, sizeof line, "%lld.%03ld ", (long long)t.tv_sec, t.tv_nsec / 1000000);

@@ -155,6 +155,7 @@ static int context_adopt(uint32_t ctx_id)
 {
 	struct virgl_context *c;
 	uint32_t early[32], n = 0;
+	bool created;
 	int err;
 
 	door_lock();
@@ -169,14 +170,16 @@ static int context_adopt(uint32_t ctx_id)
 	if (!err)
 		c->owner = OWNER_APIR;
 	door_unlock();
+	created = !err;
 	for (uint32_t i = 0; !err && i < n; i++)
 		err = blob_adopt(ctx_id, early[i]);
 	if (!err) {
 		log_debug("context %u is of capset %u, beside Venus", ctx_id, APIR_CAPSET_VENUS);
 		return 0;
 	}
-	log_error("context %u: its blobs can't be shared with a worker: %s: set VIRGL_ROUTE_VENUS_TO_APIR", ctx_id,
-		strerror(-err));
+	if (created) /* else that was logged */
+		log_error("context %u: its blobs can't be shared with a worker: %s: set VIRGL_ROUTE_VENUS_TO_APIR",
+			ctx_id, strerror(-err));
 	door_lock();
 	if (door.apir)
 		apir_context_destroy(door.apir, ctx_id);

@@ -39,8 +39,8 @@ static size_t n_dones, room_dones;
 static struct global *globals; /* in order; all behind the first APIR fence that is pending */
 static size_t n_globals, room_globals;
 static uint64_t last_serial;
-static uint32_t real_created, real_done; /* newest fences of the real library's: passed on to it, and told by it */
-static _Atomic uint32_t last_submit;     /* the context of the command at hand */
+static uint32_t real_newest, real_told; /* of the real library's fences: passed on to it, and told by it */
+static _Atomic uint32_t last_submit;    /* the context of the command at hand */
 static struct events *to_tell; /* has something while a fence waits to be told, or the real library's poll fd does */
 static bool with_real;         /* that is in it */
 
@@ -169,7 +169,8 @@ void fences_on_real(void *cookie, uint32_t fence_id)
 	(void)cookie;
 	door_lock();
 	older = !n_globals || (int32_t)(globals[0].id - fence_id) > 0;
-	real_done = fence_id;
+	if ((int32_t)(fence_id - real_told) > 0)
+		real_told = fence_id;
 	for (size_t i = 0; i < n_globals; i++)
 		globals[i].done |= !globals[i].serial && (int32_t)(fence_id - globals[i].id) >= 0;
 	globals_retire();
@@ -204,7 +205,7 @@ void fences_reset(void)
 	pthread_mutex_lock(&telling);
 	door_lock();
 	n_dones = n_globals = 0;
-	real_done = real_created;
+	real_told = real_newest;
 	door_unlock();
 	pthread_mutex_unlock(&telling);
 }
@@ -222,11 +223,13 @@ void fences_stop(void)
 }
 
 /* The real library refused the newest fence, so it will never complete it; those behind it must not wait. */
-static void global_fail(uint32_t fence_id)
+static void global_fail(uint32_t fence_id, uint32_t newest, uint32_t told)
 {
 	door_lock();
-	if (real_created == fence_id)
-		real_created = real_done;
+	if (real_newest == fence_id)
+		real_newest = newest;
+	if (real_told == fence_id - 1)
+		real_told = told;
 	for (size_t i = 0; i < n_globals; i++)
 		globals[i].done |= globals[i].id == fence_id;
 	globals_retire();
@@ -248,7 +251,7 @@ static int global_add_ours(uint32_t id, uint32_t ctx_id)
 {
 	struct global *g;
 
-	if (!n_globals && real_created != real_done && !global_add(real_created, 0))
+	if (!n_globals && (int32_t)(real_newest - real_told) > 0 && !global_add(real_newest, 0))
 		return ENOMEM;
 	g = global_add(id, ctx_id ? ++last_serial : 0);
 	if (!g)
@@ -260,7 +263,7 @@ static int global_add_ours(uint32_t id, uint32_t ctx_id)
 
 int virgl_renderer_create_fence(int fence_id, uint32_t ctx_id)
 {
-	uint32_t of = atomic_exchange(&last_submit, 0), id = (uint32_t)fence_id;
+	uint32_t of = atomic_exchange(&last_submit, 0), id = (uint32_t)fence_id, newest, told;
 	bool pass, tracked;
 	int err = 0;
 
@@ -272,9 +275,14 @@ int virgl_renderer_create_fence(int fence_id, uint32_t ctx_id)
 		err = global_add_ours(id, of);
 	else if (tracked)
 		err = global_add(id, 0) ? 0 : ENOMEM;
-	if (pass)
-		real_created = id;
-	else
+	newest = real_newest;
+	told = real_told;
+	if (pass && !err) { /* the callback may come before the call returns */
+		if (real_newest == real_told)
+			real_told = id - 1;
+		real_newest = id;
+	}
+	if (!pass)
 		door_apir(); /* whose thread tells */
 	door_unlock();
 	if (err)
@@ -285,7 +293,7 @@ int virgl_renderer_create_fence(int fence_id, uint32_t ctx_id)
 	}
 	err = real()->renderer_create_fence(fence_id, ctx_id);
 	if (err)
-		global_fail(id);
+		global_fail(id, newest, told);
 	return err;
 }
 

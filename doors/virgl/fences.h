@@ -14,7 +14,7 @@ void fences_tell(void);
 void fences_on_real(void *cookie, uint32_t fence_id);
 /* The command at hand was submitted to this context of ours; 0: it is another command. */
 void fences_note_submit(uint32_t ctx_id);
-/* A context was destroyed: its fences are told at once, or dropped; no callback for it runs any more when it returns. Not
+/* A context was destroyed, in a call of the VMM's, from within which its callback may run: its fences are told at once, or dropped; no callback for it runs any more when it returns. Not
  * locked. */
 void fences_settle(uint32_t ctx_id, bool drop);
 /* The renderer was reset: forgets everything; no callback of what was before runs any more when it returns. Not locked. */

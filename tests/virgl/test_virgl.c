@@ -639,6 +639,36 @@ SCENARIO(a_fence_that_the_real_library_refuses_holds_up_nobody)
 	vmm_stop();
 }
 
+/* What came before the refused one is still pending. */
+SCENARIO(a_refused_fence_does_not_hide_the_one_before_it)
+{
+	const uint32_t version[2] = { 0, 2 };
+	uint32_t cmd[5] = { APIR_HANDSHAKE, 0, 0, 0, 2 }, up_to = 5;
+	struct vmm_blob reply;
+
+	(void)unused;
+	setenv("VIRGL_APIR_RENDERER_LIBRARY", test_path("TEST_VIRGL_FAKE"), 1);
+	open_context(VIRGL_FLAG_ASYNC_FENCES, &reply);
+	cmd[2] = reply.res;
+	CHECK(vmm_command(1, &reply, APIR_HANDSHAKE, 0, version, sizeof version) == APIR_HANDSHAKE_MAGIC);
+	virgl_renderer_force_ctx_0();
+	CHECK(virgl_renderer_create_fence(5, 0) == 0);
+	setenv("FAKE_VIRGL", "nofence", 1);
+	CHECK(virgl_renderer_create_fence(6, 0) == EINVAL);
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 5) == 0);
+	CHECK(virgl_renderer_create_fence(7, 0) == 0);
+	CHECK(!vmm_heard(0, 0, 7, 300));
+	virgl_renderer_submit_cmd(&up_to, 99, 1);
+	CHECK(vmm_heard(0, 0, 7, PATIENCE_MS));
+	CHECK(vmm.n_heard == 2 && vmm.heard[0].fence == 5);
+	/* and one that is refused with nothing before it leaves nothing to wait for */
+	CHECK(virgl_renderer_create_fence(8, 0) == EINVAL);
+	CHECK(virgl_renderer_submit_cmd(cmd, 1, 5) == 0);
+	CHECK(virgl_renderer_create_fence(9, 0) == 0);
+	CHECK(vmm_heard(0, 0, 9, PATIENCE_MS));
+	vmm_stop();
+}
+
 /* A VMM frees what its fences belong to. */
 SCENARIO(after_reset_no_fence_of_before_is_told)
 {
@@ -864,6 +894,7 @@ int main(void)
 		cmocka_unit_test(a_global_fence_waits_for_the_real_librarys_before_it),
 		cmocka_unit_test(a_polled_global_fence_waits_for_the_real_librarys_before_it),
 		cmocka_unit_test(a_fence_that_the_real_library_refuses_holds_up_nobody),
+		cmocka_unit_test(a_refused_fence_does_not_hide_the_one_before_it),
 		cmocka_unit_test(after_reset_no_fence_of_before_is_told),
 		cmocka_unit_test(a_destroyed_contexts_fences_are_told_before_it_is_gone),
 		cmocka_unit_test(a_destroyed_contexts_polled_fences_are_told_before_it_is_gone),
