@@ -102,6 +102,8 @@ static void globals_retire(void)
 
 	while (n < n_globals && globals[n].done)
 		done_add(0, 0, globals[n++].id);
+	if (!n)
+		return;
 	n_globals -= n;
 	memmove(globals, globals + n, n_globals * sizeof *globals);
 }
