@@ -17,20 +17,20 @@ void apir_route_venus(struct apir *a)
 	a->venus = true;
 }
 
-int apir_capset(const struct apir *a, uint32_t capset_id, void *data, size_t size)
+int apir_capset_fill(uint32_t capset_id, void *data, size_t size)
 {
-	struct apir_capset caps = { .version = 1, .supports_blob_resources = 1 };
-	size_t full;
+	const struct apir_capset caps = { .version = 1, .supports_blob_resources = 1 };
 
-	if (capset_id == APIR_CAPSET_APIR)
-		full = sizeof caps;
-	else if (capset_id == APIR_CAPSET_VENUS && a->venus)
-		full = APIR_CAPSET_VENUS_SIZE;
-	else
+	if (capset_id != APIR_CAPSET_APIR && capset_id != APIR_CAPSET_VENUS)
 		return -ENOENT;
 	if (data) {
 		memset(data, 0, size);
 		memcpy(data, &caps, size < sizeof caps ? size : sizeof caps);
 	}
-	return (int)full;
+	return capset_id == APIR_CAPSET_APIR ? (int)sizeof caps : (int)APIR_CAPSET_VENUS_SIZE;
+}
+
+int apir_capset(const struct apir *a, uint32_t capset_id, void *data, size_t size)
+{
+	return capset_id == APIR_CAPSET_VENUS && !a->venus ? -ENOENT : apir_capset_fill(capset_id, data, size);
 }

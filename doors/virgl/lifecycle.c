@@ -97,8 +97,6 @@ void virgl_renderer_reset(void)
 /* APIR's answer for a capset: its size, or -ENOENT where the real library is to be asked. */
 static int capset_ours(uint32_t id, void *data)
 {
-	struct apir_capset caps = { .version = 1, .supports_blob_resources = 1 };
-	size_t size = id == APIR_CAPSET_APIR ? sizeof caps : APIR_CAPSET_VENUS_SIZE;
 	bool ours = id == APIR_CAPSET_APIR;
 
 	if (id == APIR_CAPSET_VENUS) {
@@ -106,13 +104,7 @@ static int capset_ours(uint32_t id, void *data)
 		ours = !door_venus_is_real();
 		door_unlock();
 	}
-	if (!ours)
-		return -ENOENT;
-	if (data) {
-		memset(data, 0, size);
-		memcpy(data, &caps, sizeof caps);
-	}
-	return (int)size;
+	return ours ? apir_capset_fill(id, data, data ? (size_t)apir_capset_fill(id, NULL, 0) : 0) : -ENOENT;
 }
 
 void virgl_renderer_get_cap_set(uint32_t set, uint32_t *version, uint32_t *size)
