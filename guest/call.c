@@ -49,8 +49,14 @@ void call_bytes(struct call *c, const void *p, size_t n)
 /* At most a few lines a session: a program that loops must not flood its log. */
 static void complain(struct session *s, const char *name, int64_t code)
 {
-	static const char *const reasons[] = { "done", "it could not be done", "it was refused" };
-	int64_t fn = code - APIR_FORWARD_BASE;
+	static const char *const reasons[] = {
+		[APIR_FORWARD_NO_DISPATCH] = "its library isn't loaded",
+		[APIR_FORWARD_TIMEOUT] = "it took too long",
+		[APIR_FORWARD_NO_SYNC] = "its answer is not complete",
+		[APIR_FORWARD_BASE + APIR_FN_FAILED] = "it could not be done",
+		[APIR_FORWARD_BASE + APIR_FN_REFUSED] = "it was refused",
+		[APIR_FORWARD_BASE + APIR_FN_INVALID] = "it doesn't know the function",
+	};
 
 	if (atomic_fetch_add(&s->complaints, 1) >= MAX_COMPLAINTS)
 		return;
@@ -61,7 +67,8 @@ static void complain(struct session *s, const char *name, int64_t code)
 			s->transport->where, name);
 	else
 		say_error("%s: %s failed on the host: %s (code %lld): see the host's log", s->transport->where, name,
-			fn >= 0 && fn < (int64_t)ARRAY_SIZE(reasons) ? reasons[fn] : "unknown", (long long)code);
+			code < (int64_t)ARRAY_SIZE(reasons) && reasons[code] ? reasons[code] : "unknown",
+			(long long)code);
 }
 
 /* Waits for what was posted in the slot, if anything; where that failed it is reported, and the next compute fails. */
@@ -73,10 +80,10 @@ static void slot_settle(struct session *s, struct slot *slot)
 	if (!slot->posted)
 		return;
 	code = command_await(s, &slot->reply, slot->has_status, 0);
-	if (code == APIR_FORWARD_OK && slot->has_status)
+	if (apir_forward_ok(code) && slot->has_status)
 		memcpy(&status, (char *)slot->reply.ptr + sizeof(uint32_t), sizeof status);
-	if (code != APIR_FORWARD_OK || status) {
-		if (code != APIR_FORWARD_OK)
+	if (!apir_forward_ok(code) || status) {
+		if (!apir_forward_ok(code))
 			complain(s, slot->posted, code);
 		session_note_loss(s);
 	}
@@ -155,11 +162,11 @@ static int run(struct call *c, bool long_wait, bool quiet)
 	/* Commands are executed in order: what was posted before has its answer now. */
 	if (code >= 0)
 		call_settle(c);
-	if (code != APIR_FORWARD_OK && was_alive && !(quiet && code > 0))
+	if (!apir_forward_ok(code) && was_alive && !(quiet && code > 0))
 		complain(s, c->name, code);
 	if (code < 0)
 		return -EPIPE;
-	if (code != APIR_FORWARD_OK)
+	if (!apir_forward_ok(code))
 		return -EREMOTEIO;
 	c->reply = cursor_over((char *)s->reply.ptr + sizeof(uint32_t), HEARTBEAT_OFFSET - sizeof(uint32_t));
 	return 0;

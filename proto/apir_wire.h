@@ -13,6 +13,7 @@
 #define PROTO_APIR_WIRE_H
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -82,14 +83,22 @@ enum apir_init_code {
 	APIR_INIT_NO_MEMORY = 5,
 };
 
-/* FORWARD's codes; APIR_FORWARD_BASE + n: the function's own code n */
+/* FORWARD's codes: what the dispatch says itself, or APIR_FORWARD_BASE + n, n the function's own code (enum apir_fn_code).
+ * Upstream's guest takes anything below the base for a failure, 0 too. */
 enum apir_forward_code {
-	APIR_FORWARD_OK = 0,
+	APIR_FORWARD_OLD_OK = 0, /* the success of our own hosts before they sent APIR_FORWARD_OK; nobody else's */
 	APIR_FORWARD_NO_DISPATCH = 1,
 	APIR_FORWARD_TIMEOUT = 2,
 	APIR_FORWARD_NO_SYNC = 3,
 	APIR_FORWARD_BASE = 4,
+	APIR_FORWARD_OK = APIR_FORWARD_BASE, /* + APIR_FN_OK */
 };
+
+/* Whether a FORWARD's code says that the function did it. */
+static inline bool apir_forward_ok(int64_t code)
+{
+	return code == APIR_FORWARD_OK || code == APIR_FORWARD_OLD_OK;
+}
 
 /* The dispatcher's codes. Upstream's functions answer 0 or 1; APIR_FN_INVALID is upstream's for an index of no function. */
 enum apir_fn_code {

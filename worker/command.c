@@ -132,7 +132,7 @@ static uint32_t forward(uint32_t ctx_id, uint32_t function, struct cursor *in, s
 		start, (char *)out->data + out->size, &after);
 	if (after < start || !cursor_take(out, (size_t)(after - start)))
 		return APIR_FORWARD_NO_SYNC;
-	return code == APIR_FN_OK ? APIR_FORWARD_OK : APIR_FORWARD_BASE + code;
+	return APIR_FORWARD_BASE + code;
 }
 
 void command_run(uint32_t ctx_id, uint8_t *cmd, size_t size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A host that is old in every respect: minimal SOCKET serves clients there, each in a process of its own, with the
+ * A host that isn't ours: minimal SOCKET [KIND] serves clients there, each in a process of its own, with the
  * APIR component (apir/apir.h) replaced by what a hypervisor needs at the least to use an APIR backend library.
  *
  * The socket door is the real one, the backend library is the real one, named by VIRGL_APIR_BACKEND_LIBRARY. Between
@@ -8,7 +8,9 @@
  * to any other, also to "apir.blob.N.size"; get_shmem_ptr() knows the client's blobs. Commands run within
  * apir_submit(), and the reply is written where the guest sees it, as upstream's hypervisor does it. The handshake
  * is answered with version 0.1, and what follows the guest's version is not looked at: there is no heartbeat.
- * Functions are passed on by number, whatever it is; whether the library knows it is not this host's concern.
+ * Functions are passed on by number, whatever it is; whether the library knows it is not this host's concern. KIND:
+ *     original    it is: an index of no function of APIR 0.2 is answered as upstream's library answers it
+ *     first       a FORWARD's success is told by 0, as our own first hosts did
  *
  * When a client leaves, its process prints what it has asked for in one line, which tests read:
  *     minimal PID: handshake of N bytes, C calls, the highest function is F
@@ -38,7 +40,11 @@
 #include "proto/util.h"
 
 #define OLD_MINOR 1u
-#define MAX_BLOBS 1024
+/* In figures, so that a wrong name for them shows. */
+#define FORWARD_BASE  4u
+#define INVALID_INDEX 6u
+#define N_FUNCTIONS   23u
+#define MAX_BLOBS     1024
 
 struct blob {
 	uint32_t res_id; /* 0: free */
@@ -58,6 +64,7 @@ struct apir {
 };
 
 static struct apir apir;
+static bool is_original, is_first;
 
 static struct {
 	uint32_t (*initialize)(uint32_t, struct apir_callbacks *);
@@ -151,9 +158,11 @@ static uint32_t forward(uint32_t ctx_id, uint32_t function, struct cursor *in, s
 	apir.calls++;
 	if (function > apir.highest)
 		apir.highest = function;
+	if (is_original && function >= N_FUNCTIONS)
+		return FORWARD_BASE + INVALID_INDEX;
 	code = library.dispatcher(ctx_id, &callbacks, function, (char *)in->data + in->pos, (char *)in->data + in->size,
 		start, start + out->size, &after);
-	return code == APIR_FN_OK ? APIR_FORWARD_OK : APIR_FORWARD_BASE + code;
+	return is_first && !code ? 0 : FORWARD_BASE + code;
 }
 
 int apir_submit(struct apir *a, uint32_t ctx_id, uint32_t ring, const void *cmd, size_t size)
@@ -335,10 +344,15 @@ static int client_serve(int conn)
 
 int main(int argc, char **argv)
 {
-	int listener = argc == 2 ? listen_at(argv[1]) : -EINVAL;
+	int listener = -EINVAL;
 
+	is_original = argc == 3 && !strcmp(argv[2], "original");
+	is_first = argc == 3 && !strcmp(argv[2], "first");
+	if (argc == 2 || is_original || is_first)
+		listener = listen_at(argv[1]);
 	if (listener < 0) {
-		fprintf(stderr, "minimal: cannot listen (%s); usage: minimal SOCKET\n", strerror(-listener));
+		fprintf(stderr, "minimal: cannot listen (%s); usage: minimal SOCKET [original|first]\n",
+			strerror(-listener));
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

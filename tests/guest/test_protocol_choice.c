@@ -6,75 +6,26 @@
 #include "tests/guest/scenario.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include "proto/apir_wire.h"
-#include "tests/support/process.h"
+#include "tests/support/minimal.h"
 
 #define ENV "GGML_VIRTGPU_PROTOCOL"
 
 #define VERSION_BYTES  8u
 #define GREETING_BYTES (VERSION_BYTES + sizeof(struct apir_greeting))
 
-static struct {
-	pid_t pid;
-	char dir[32], socket[64];
-	FILE *says;
-} minimal;
-
-static void minimal_exec(int errors)
-{
-	char cpu[512];
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	snprintf(cpu, sizeof cpu, "%s/libggml-cpu-x64.so", test_path("TEST_GGML"));
-	setenv("VIRGL_APIR_BACKEND_LIBRARY", test_path("TEST_BACKEND"), 1);
-	setenv("APIR_LLAMA_CPP_GGML_LIBRARY_PATH", cpu, 1);
-	dup2(errors, STDERR_FILENO);
-	execl(test_path("TEST_MINIMAL"), "minimal", minimal.socket, (char *)NULL);
-	_exit(127);
-}
-
-/* Reads its lines up to one with `what`, which goes to `line`; counts those with `other` on the way. */
-static bool minimal_says(const char *what, const char *other, unsigned *others, char *line, size_t size)
-{
-	*others = 0;
-	while (fgets(line, (int)size, minimal.says)) {
-		if (strstr(line, what))
-			return true;
-		*others += strstr(line, other) != NULL;
-	}
-	return false;
-}
+static struct minimal minimal;
 
 static int both_up(void **state)
 {
-	int ends[2];
-	char line[512];
-	unsigned unused;
-
-	strcpy(minimal.dir, "/tmp/test-minimal-XXXXXX");
-	if (server_up(state) < 0 || !mkdtemp(minimal.dir) || pipe(ends) < 0)
-		return -1;
-	snprintf(minimal.socket, sizeof minimal.socket, "%s/socket", minimal.dir);
-	minimal.pid = fork();
-	if (minimal.pid == 0)
-		minimal_exec(ends[1]);
-	close(ends[1]);
-	minimal.says = fdopen(ends[0], "r");
-	return minimal.says && minimal_says(": serving ", "", &unused, line, sizeof line) ? 0 : -1;
+	return server_up(state) == 0 && minimal_start(&minimal, NULL) ? 0 : -1;
 }
 
 static int both_down(void **state)
 {
-	kill(minimal.pid, SIGTERM);
-	waitpid(minimal.pid, NULL, 0);
-	fclose(minimal.says);
-	unlink(minimal.socket);
-	rmdir(minimal.dir);
+	minimal_stop(&minimal);
 	return server_down(state);
 }
 
@@ -97,33 +48,22 @@ static void program_computes(void *socket)
 	program_end(&p);
 }
 
-struct asked {
-	size_t handshake_bytes;
-	unsigned long calls, highest;
-	unsigned warnings;
-};
-
-static struct asked minimal_asked(void)
+static struct minimal_asked asked_by_program(struct minimal *m)
 {
-	struct asked a = { 0 };
-	char line[512];
+	struct minimal_asked a = { 0 };
 
-	assert_int_equal(child_run(program_computes, minimal.socket), 0);
-	assert_true(minimal_says(
-		": handshake of ", "this host does not tell the sizes of blobs", &a.warnings, line, sizeof line));
-	assert_int_equal(sscanf(line, "minimal %*d: handshake of %zu bytes, %lu calls, the highest function is %lu",
-				 &a.handshake_bytes, &a.calls, &a.highest),
-		3);
+	assert_int_equal(child_run(program_computes, m->socket), 0);
+	assert_true(minimal_asked(m, &a));
 	return a;
 }
 
 static void plain_asks_for_nothing_beyond_apir_0_2(void **state)
 {
-	struct asked a;
+	struct minimal_asked a;
 
 	(void)state;
 	setenv(ENV, "0.2", 1);
-	a = minimal_asked();
+	a = asked_by_program(&minimal);
 	assert_int_equal(a.handshake_bytes, VERSION_BYTES);
 	assert_in_range(a.calls, 20, ULONG_MAX);
 	assert_int_equal(a.highest, APIR_FN_GRAPH_COMPUTE);
@@ -132,14 +72,37 @@ static void plain_asks_for_nothing_beyond_apir_0_2(void **state)
 
 static void unset_asks_and_does_without_what_the_host_lacks(void **state)
 {
-	struct asked a;
+	struct minimal_asked a;
 
 	(void)state;
 	unsetenv(ENV);
-	a = minimal_asked();
+	a = asked_by_program(&minimal);
 	assert_int_equal(a.handshake_bytes, GREETING_BYTES);
 	assert_int_equal(a.highest, APIR_FN_WRITE);
 	assert_int_equal(a.warnings, 1);
+}
+
+/* Hosts that know nothing beyond APIR 0.2, and those that tell a FORWARD's success by 0. */
+static void hosts_of_other_kinds_compute(void **state)
+{
+	static const char *const kinds[] = { "original", "first" };
+	static const char *const protocols[] = { NULL, "0.2" };
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct minimal other;
+		struct minimal_asked a;
+
+		if (protocols[i % 2])
+			setenv(ENV, protocols[i % 2], 1);
+		else
+			unsetenv(ENV);
+		assert_true(minimal_start(&other, kinds[i / 2]));
+		a = asked_by_program(&other);
+		assert_in_range(a.calls, 20, ULONG_MAX);
+		minimal_stop(&other);
+	}
+	unsetenv(ENV);
 }
 
 static void plain_computes_with_our_own_host(void **state)
@@ -191,6 +154,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plain_asks_for_nothing_beyond_apir_0_2),
 		cmocka_unit_test(unset_asks_and_does_without_what_the_host_lacks),
+		cmocka_unit_test(hosts_of_other_kinds_compute),
 		cmocka_unit_test(plain_computes_with_our_own_host),
 		cmocka_unit_test(another_value_is_no_device_and_one_line_with_what_is_allowed),
 	};

@@ -120,14 +120,16 @@ int64_t command(struct guest *g, int32_t type, int32_t flags)
 	return command_cut(g, type, flags, g->args.pos - APIR_CMD_HEADER_SIZE);
 }
 
-int64_t forward(struct guest *g, uint32_t fn)
-{
-	return command(g, APIR_FORWARD, (int32_t)fn);
-}
-
 int64_t forward_cut(struct guest *g, uint32_t fn, size_t n)
 {
-	return command_cut(g, APIR_FORWARD, (int32_t)fn, n);
+	int64_t code = command_cut(g, APIR_FORWARD, (int32_t)fn, n);
+
+	return code == APIR_FORWARD_OK ? 0 : code == 0 ? NO_CODE : code;
+}
+
+int64_t forward(struct guest *g, uint32_t fn)
+{
+	return forward_cut(g, fn, g->args.pos - APIR_CMD_HEADER_SIZE);
 }
 
 int64_t handshake(struct guest *g, uint32_t *major, uint32_t *minor)

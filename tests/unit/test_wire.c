@@ -32,11 +32,14 @@ static void codes_keep_their_numbers(void **state)
 	assert_int_equal(APIR_LOAD_CANNOT_OPEN, 4);
 	assert_int_equal(APIR_LOAD_SYMBOL_MISSING, 5);
 	assert_int_equal(APIR_LOAD_INIT, 6);
-	assert_int_equal(APIR_FORWARD_OK, 0);
+	assert_int_equal(APIR_FORWARD_OK, 4 + 0);
 	assert_int_equal(APIR_FORWARD_NO_DISPATCH, 1);
 	assert_int_equal(APIR_FORWARD_TIMEOUT, 2);
 	assert_int_equal(APIR_FORWARD_NO_SYNC, 3);
 	assert_int_equal(APIR_FORWARD_BASE, 4);
+	assert_int_equal(APIR_FORWARD_OK, APIR_FORWARD_BASE + APIR_FN_OK);
+	for (int64_t code = -1; code < 16; code++) /* 0 is what our first hosts sent */
+		assert_int_equal(apir_forward_ok(code), code == 4 || code == 0);
 	assert_int_equal(APIR_FN_OK, 0);
 	assert_int_equal(APIR_FN_INVALID, 6);
 }
