@@ -52,12 +52,12 @@ static void loss_note(void)
 	session_note_loss(&plugin.session);
 }
 
-/* What ggml leaves free between a tensor's end and the next one's start, if this write reaches that end. */
-static uint64_t gap_behind(const struct abi_tensor *t, size_t offset, size_t size)
+/* What ggml leaves free between a tensor's end and the next aligned address, if this write reaches that end. */
+static uint64_t pad_behind(const struct abi_tensor *t, size_t offset, size_t size)
 {
 	if (t->view_src || offset + size != plugin.fn.nbytes(t))
 		return 0;
-	return plugin.alignment - 1;
+	return -((uintptr_t)t->data + offset + size) & (plugin.alignment - 1);
 }
 
 /* Small writes wait for others; true: taken care of. */
@@ -76,10 +76,10 @@ static bool write_collect(
 	if (offset == 0 && plugin.fn.blck_size(t->type) > 1)
 		return false;
 	session_lock(s);
-	taken = pending_add(&s->pending, b->handle, start, size, gap_behind(t, offset, size), data);
+	taken = pending_add(&s->pending, b->handle, start, size, pad_behind(t, offset, size), data);
 	if (!taken) {
 		pending_flush(s);
-		taken = pending_add(&s->pending, b->handle, start, size, gap_behind(t, offset, size), data);
+		taken = pending_add(&s->pending, b->handle, start, size, pad_behind(t, offset, size), data);
 	}
 	session_unlock(s);
 	return taken;

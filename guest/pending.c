@@ -2,8 +2,8 @@
 /*
  * See pending.h. Writes go in the order of their addresses; since none overlaps another, the order among them
  * doesn't matter. A host that knows WRITE gets them all in one command. For others, two are put together when they
- * touch, or when only padding lies between them: what ggml leaves free behind a tensor for the next one's
- * alignment. One SET_TENSOR then writes them as a row of bytes.
+ * touch, or when the second starts at the first aligned address behind the first one's tensor: only padding lies
+ * between them then. One SET_TENSOR writes them as a row of bytes.
  */
 #include "guest/pending.h"
 
@@ -12,7 +12,7 @@
 #include "ggml-abi/abi.h"
 #include "guest/call.h"
 
-bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t gap, const void *data)
+bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t pad, const void *data)
 {
 	size_t at;
 
@@ -27,7 +27,7 @@ bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t si
 			return false;
 	}
 	memmove(&p->writes[at + 1], &p->writes[at], (p->n - at) * sizeof p->writes[0]);
-	p->writes[at] = (struct pending_write){ buffer, start, size, gap, p->used };
+	p->writes[at] = (struct pending_write){ buffer, start, size, pad, p->used };
 	memcpy(p->bytes + p->used, data, size);
 	p->used += size;
 	p->n++;
@@ -54,13 +54,13 @@ static size_t run_post(struct session *s, size_t first)
 		return p->n;
 	}
 	out = slot->data.ptr;
-	for (uint64_t gap = 0; i < p->n && w->buffer == t.buffer && w->start - end <= gap; i++, w++) {
-		if (w->start - start + w->size > PENDING_RUN)
+	for (uint64_t pad = 0; i < p->n && w->buffer == t.buffer; i++, w++) {
+		if ((w->start != end && w->start != end + pad) || w->start - start + w->size > PENDING_RUN)
 			break;
 		memset(out + (end - start), 0, w->start - end);
 		memcpy(out + (w->start - start), p->bytes + w->at, w->size);
 		end = w->start + w->size;
-		gap = w->gap;
+		pad = w->pad;
 	}
 	t.ne[0] = (uint32_t)(end - start);
 	t.ne[1] = t.ne[2] = t.ne[3] = 1;

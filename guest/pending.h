@@ -20,7 +20,7 @@ struct session;
 struct pending_write {
 	uint64_t buffer;      /* the host's handle */
 	uint64_t start, size; /* within the buffer, bytes */
-	uint64_t gap;         /* bytes behind it that nothing else lives in */
+	uint64_t pad;         /* bytes behind it that nothing lives in: up to where the next tensor may start */
 	size_t at;            /* in bytes[] */
 };
 
@@ -31,8 +31,8 @@ struct pending {
 };
 
 /* Collects a write, under the session's lock; the bytes are copied. False: it isn't small, or there is no room or
- * it overlaps another: flush and try again, or send it alone. gap: how many bytes behind it hold nothing. */
-bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t gap, const void *data);
+ * it overlaps another: flush and try again, or send it alone. pad: how many bytes behind it hold nothing. */
+bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t pad, const void *data);
 /* Posts everything. What fails is noted as a loss. */
 void pending_flush(struct session *s);
 

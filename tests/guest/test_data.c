@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes written through the plugin are the bytes that come back, whatever their number and order. */
+/* Bytes written through the plugin are the bytes that come back, whatever their number, their order and the protocol. */
 #include "tests/guest/scenario.h"
 
 #include <string.h>
@@ -243,6 +243,36 @@ SCENARIO(a_freed_buffers_writes_bother_nobody)
 	tensors_free(&t);
 }
 
+/* Tensors of all sizes: what lies between one's end and a write into the next is padding only up to where that starts. */
+SCENARIO(bytes_before_a_neighbours_write_stay)
+{
+	uint8_t want[160], got[160];
+	struct program p;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	for (int64_t n = 1; n <= 40; n++) {
+		struct abi_context *ctx = program_context(&p);
+		struct abi_tensor *a = p.g.new_tensor_4d(ctx, 0, n, 1, 1, 1),
+				  *b = p.g.new_tensor_4d(ctx, 0, 40, 1, 1, 1);
+		struct abi_buffer *buffer = p.f.backend_alloc_ctx_tensors(ctx, p.gpu);
+
+		CHECK(buffer);
+		pattern(want, sizeof want, (uint32_t)n);
+		p.g.tensor_set(b, want, 0, sizeof want);
+		p.g.tensor_get(b, got, 0, sizeof got);
+		for (size_t at = 0; at < 64; at += 4) {
+			p.g.tensor_set(a, want, 0, (size_t)n * 4);
+			p.g.tensor_set(b, want + at, at, 8);
+			p.g.tensor_get(b, got, 0, sizeof got);
+			CHECK(!memcmp(want, got, sizeof got));
+		}
+		p.g.buffer_free(buffer);
+		p.g.free(ctx);
+	}
+	program_end(&p);
+}
+
 SCENARIO(more_memory_than_there_is_gives_no_buffer)
 {
 	struct tensors t;
@@ -264,6 +294,7 @@ int main(void)
 		cmocka_unit_test(more_than_24_mib_travel_in_pieces),
 		cmocka_unit_test(writes_over_writes_end_with_the_last),
 		cmocka_unit_test(writes_side_by_side_leave_each_other_alone),
+		cmocka_unit_test(bytes_before_a_neighbours_write_stay),
 		cmocka_unit_test(rows_of_a_matrix_are_set_and_got),
 		cmocka_unit_test(memset_fills_its_range_only),
 		cmocka_unit_test(a_copy_sees_the_writes_before_it),
@@ -272,5 +303,10 @@ int main(void)
 		cmocka_unit_test(a_freed_buffers_writes_bother_nobody),
 	};
 
-	return cmocka_run_group_tests(tests, server_up, server_down);
+	int failed;
+
+	unsetenv("GGML_VIRTGPU_PROTOCOL");
+	failed = cmocka_run_group_tests_name("the newest protocol", tests, server_up, server_down);
+	setenv("GGML_VIRTGPU_PROTOCOL", "0.2", 1);
+	return failed + cmocka_run_group_tests_name("plain APIR 0.2", tests, server_up, server_down);
 }
