@@ -147,18 +147,21 @@ static bool read_text(struct cursor *c, void *out)
 	return true;
 }
 
-/* What both ends can beyond APIR 0.2. An older host doesn't know the question; then it is nothing. */
+/* What both ends can beyond APIR 0.2. An older host doesn't know the question; then it is nothing. Nothing holds that
+ * wasn't offered, whatever the host says. */
 static void hello(void)
 {
+	const uint64_t offered = APIR_FEATURE_WRITE | (plugin.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
+	uint64_t answer;
 	uint32_t version;
 	struct call c;
 
 	call_begin(&c, &plugin.session, APIR_FN_HELLO, "hello");
 	call_u32(&c, APIR_HELLO_VERSION);
-	call_u64(&c, APIR_FEATURE_WRITE | (plugin.has_counts ? APIR_FEATURE_USE_COUNTS : 0));
-	if (call_try(&c) < 0 || !cursor_read_u32(&c.reply, &version) ||
-		!cursor_read_u64(&c.reply, &plugin.session.features))
-		plugin.session.features = 0;
+	call_u64(&c, offered);
+	if (call_try(&c) < 0 || !cursor_read_u32(&c.reply, &version) || !cursor_read_u64(&c.reply, &answer))
+		answer = 0;
+	plugin.session.features = answer & offered;
 	call_end(&c);
 }
 

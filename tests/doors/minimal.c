@@ -11,6 +11,7 @@
  * Functions are passed on by number, whatever it is; whether the library knows it is not this host's concern. KIND:
  *     original    it is: an index of no function of APIR 0.2 is answered as upstream's library answers it
  *     first       a FORWARD's success is told by 0, as our own first hosts did
+ *     boaster     hello's answer claims every feature that the guest didn't ask for, besides
  *
  * When a client leaves, its process prints what it has asked for in one line, which tests read:
  *     minimal PID: handshake of N bytes, C calls, the highest function is F
@@ -64,7 +65,7 @@ struct apir {
 };
 
 static struct apir apir;
-static bool is_original, is_first;
+static bool is_original, is_first, is_boaster;
 
 static struct {
 	uint32_t (*initialize)(uint32_t, struct apir_callbacks *);
@@ -148,6 +149,17 @@ static uint32_t handshake(struct cursor *in, struct cursor *out)
 	                                                                                      : 0;
 }
 
+/* hello's arguments and its reply have the same form: uint32 version, uint64 features. */
+static void boast(const uint8_t *asked, char *reply)
+{
+	uint64_t wanted, features;
+
+	memcpy(&wanted, asked + sizeof(uint32_t), sizeof wanted);
+	memcpy(&features, reply + sizeof(uint32_t), sizeof features);
+	features |= ~wanted;
+	memcpy(reply + sizeof(uint32_t), &features, sizeof features);
+}
+
 static uint32_t forward(uint32_t ctx_id, uint32_t function, struct cursor *in, struct cursor *out)
 {
 	char *start = (char *)out->data, *after = start;
@@ -162,6 +174,8 @@ static uint32_t forward(uint32_t ctx_id, uint32_t function, struct cursor *in, s
 		return FORWARD_BASE + INVALID_INDEX;
 	code = library.dispatcher(ctx_id, &callbacks, function, (char *)in->data + in->pos, (char *)in->data + in->size,
 		start, start + out->size, &after);
+	if (is_boaster && function == APIR_FN_HELLO && !code)
+		boast(in->data + in->pos, start);
 	return is_first && !code ? 0 : FORWARD_BASE + code;
 }
 
@@ -348,10 +362,11 @@ int main(int argc, char **argv)
 
 	is_original = argc == 3 && !strcmp(argv[2], "original");
 	is_first = argc == 3 && !strcmp(argv[2], "first");
-	if (argc == 2 || is_original || is_first)
+	is_boaster = argc == 3 && !strcmp(argv[2], "boaster");
+	if (argc == 2 || is_original || is_first || is_boaster)
 		listener = listen_at(argv[1]);
 	if (listener < 0) {
-		fprintf(stderr, "minimal: cannot listen (%s); usage: minimal SOCKET [original|first]\n",
+		fprintf(stderr, "minimal: cannot listen (%s); usage: minimal SOCKET [original|first|boaster]\n",
 			strerror(-listener));
 		return 2;
 	}

@@ -10,6 +10,7 @@
 
 #include "proto/apir_wire.h"
 #include "tests/support/minimal.h"
+#include "tests/support/process.h"
 
 #define ENV "GGML_VIRTGPU_PROTOCOL"
 
@@ -120,6 +121,22 @@ static void plain_computes_with_our_own_host(void **state)
 	free(heard);
 }
 
+/* The counts of a graph that the plugin can't read were never offered. */
+static void a_host_that_claims_more_than_was_offered_is_not_believed(void **state)
+{
+	char plugin[512];
+	struct minimal boaster;
+
+	(void)state;
+	snprintf(plugin, sizeof plugin, "%s", test_path("TEST_PLUGIN"));
+	assert_true(minimal_start(&boaster, "boaster"));
+	assert_int_equal(child_run(program_computes, boaster.socket), 0);
+	setenv("TEST_PLUGIN", test_path("TEST_PLUGIN_UNCOUNTED"), 1);
+	assert_int_equal(child_run(program_computes, boaster.socket), 0);
+	setenv("TEST_PLUGIN", plugin, 1);
+	minimal_stop(&boaster);
+}
+
 static void load_without_device(void *socket)
 {
 	struct program p;
@@ -156,6 +173,7 @@ int main(void)
 		cmocka_unit_test(unset_asks_and_does_without_what_the_host_lacks),
 		cmocka_unit_test(hosts_of_other_kinds_compute),
 		cmocka_unit_test(plain_computes_with_our_own_host),
+		cmocka_unit_test(a_host_that_claims_more_than_was_offered_is_not_believed),
 		cmocka_unit_test(another_value_is_no_device_and_one_line_with_what_is_allowed),
 	};
 
