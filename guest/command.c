@@ -2,7 +2,8 @@
 /*
  * See command.h. How a wait ends: the reply word is set; or the transport knows that the host is gone (a fence
  * without an answer, a closed socket); or the heartbeat word has stood still for SESSION_PATIENCE_MS, which is
- * counted in slices that we waited ourselves, so that a guest that was paused doesn't see a dead host.
+ * counted in slices that we waited ourselves, so that a guest that was paused doesn't see a dead host. A host without
+ * the word may compute, or be gone; it is given SESSION_BEATLESS_MS.
  */
 #include "guest/command.h"
 
@@ -88,8 +89,7 @@ int command_send(struct session *s, const struct shm *reply, const void *cmd, si
 	if (!session_alive(s))
 		return -EPIPE;
 	atomic_store_explicit(word, 0, memory_order_relaxed); /* the submission orders it before the host's store */
-	/* A host without a heartbeat is another's: it may not take the empty command of a late fence. */
-	err = s->transport->ops->submit(s->transport, cmd, size, s->beat ? flags : flags | SUBMIT_FENCE);
+	err = s->transport->ops->submit(s->transport, cmd, size, flags);
 	if (err)
 		atomic_store(&s->dead, true);
 	return err ? -EPIPE : 0;
@@ -98,7 +98,11 @@ int command_send(struct session *s, const struct shm *reply, const void *cmd, si
 int64_t command_await(struct session *s, const struct shm *reply, bool long_wait, uint32_t limit_ms)
 {
 	const _Atomic uint32_t *word = reply->ptr;
-	int err = session_alive(s) ? reply_wait(s, word, long_wait, limit_ms) : -EPIPE;
+	int err;
+
+	if (!limit_ms && !s->beat)
+		limit_ms = SESSION_BEATLESS_MS;
+	err = session_alive(s) ? reply_wait(s, word, long_wait, limit_ms) : -EPIPE;
 
 	if (!err)
 		return (int64_t)atomic_load_explicit(word, memory_order_acquire) -

@@ -121,8 +121,10 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 			APIR_PROTOCOL_MINOR);
 		return -EPROTO;
 	}
-	if (!s->plain && answer[2] == APIR_GREETING_MAGIC)
+	if (!s->plain && answer[2] == APIR_GREETING_MAGIC) {
 		s->beat = (_Atomic uint32_t *)(void *)((char *)s->reply.ptr + HEARTBEAT_OFFSET);
+		s->transport->takes_fences = true; /* it is ours */
+	}
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "proto/apir_wire.h"
 
 #define SESSION_PATIENCE_MS 3000
+#define SESSION_BEATLESS_MS 600000                      /* for one command of a host that gives no sign of life */
 #define HEARTBEAT_OFFSET    (APIR_REPLY_BLOB_SIZE - 64) /* of the heartbeat word in the reply blob */
 
 /* For a command that nobody waits for: where it will be answered, and data of its own. Made when first used. */

@@ -4,9 +4,10 @@
  *
  * Opening tries the render nodes in turn and keeps the failure that came furthest, since that is the one to
  * tell about. Blobs are host memory that the kernel maps through the device's host-visible window. Commands
- * go out on ring 0, each with a fence whose descriptor wakes the waiter. A fence can come late (hosts that
+ * go out on ring 0, long ones with a fence whose descriptor wakes the waiter. A fence can come late (hosts that
  * poll for finished work) or before the word that it answers for is visible here, so waiting looks at the
  * word in growing steps, and a fence without the word is given GRACE_MS before the host counts as gone.
+ * Where the host takes no fences there is only the word to look at, in steps that grow with the wait.
  */
 #include "guest/transport/transport.h"
 
@@ -27,6 +28,9 @@
 #define WAIT_SLICE_MS 50
 #define GRACE_MS      50
 #define GRACE_STEP_NS 100000L
+#define LOOK_LEAST_NS 20000L
+#define LOOK_MOST_NS  1000000L
+#define LOOK_SHARE    16 /* of the time waited so far: that much later than it came an answer may be seen */
 
 struct drm_transport {
 	struct transport base;
@@ -109,7 +113,7 @@ static void drm_blob_destroy(struct transport *t, struct shm *shm)
 /* An empty command is a fence behind everything before it. */
 static int drm_submit(struct transport *t, const void *cmd, size_t size, unsigned flags)
 {
-	bool fence = flags & SUBMIT_FENCE;
+	bool fence = (flags & SUBMIT_FENCE) && t->takes_fences;
 	struct drm_transport *d = drm_of(t);
 	struct virtgpu_execbuffer e = {
 		.flags = VIRTGPU_EXEC_RING_IDX | (fence ? VIRTGPU_EXEC_FENCE_FD_OUT : 0),
@@ -160,12 +164,43 @@ static int grace_wait(const _Atomic uint32_t *word, int64_t deadline)
 	return 1;
 }
 
+/* Whether the kernel still has the device; asks nobody else, so it returns though the host is gone. */
+static bool device_is_there(int fd)
+{
+	int value = 0;
+	struct virtgpu_getparam p = { .param = VIRTGPU_HAS_3D, .value = (uintptr_t)&value };
+
+	return node_ioctl(fd, VIRTGPU_IOCTL_GETPARAM, &p) != -ENODEV;
+}
+
+/* Nothing wakes us, so we look, the rarer the longer it takes. */
+static int word_wait(const struct drm_transport *d, const _Atomic uint32_t *word, int64_t deadline)
+{
+	int64_t waited = 0;
+
+	while (!word_set(word)) {
+		int64_t step = waited / LOOK_SHARE;
+
+		if (!deadline_left(deadline, 1)) {
+			if (d->owner == getpid() && !device_is_there(d->fd))
+				return word_set(word) ? 1 : -EPIPE;
+			return word_set(word);
+		}
+		step = step < LOOK_LEAST_NS ? LOOK_LEAST_NS : step > LOOK_MOST_NS ? LOOK_MOST_NS : step;
+		nanosleep(&(struct timespec){ .tv_nsec = step }, NULL);
+		waited += step;
+	}
+	return 1;
+}
+
 static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeout_ms)
 {
 	struct drm_transport *d = drm_of(t);
 	int64_t deadline = deadline_after(timeout_ms);
 	int err = 0;
 
+	if (!t->takes_fences)
+		return word_wait(d, word, deadline);
 	if (d->fence_fd < 0 && d->owner == getpid())
 		err = drm_submit(t, NULL, 0, SUBMIT_FENCE);
 	if (err)

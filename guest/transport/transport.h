@@ -10,6 +10,7 @@
 #define GUEST_TRANSPORT_TRANSPORT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,7 +25,7 @@ struct shm {
 };
 
 /* Expect a long wait: prepare one that costs no processor time. Without it, such a wait first has to send a fence of
- * its own, an empty command, which only our hosts take. */
+ * its own, an empty command. Where the host isn't known to take fences there is neither. */
 #define SUBMIT_FENCE 1u
 /* Another command follows at once: this one may be held back until then. */
 #define SUBMIT_MORE 2u
@@ -52,7 +53,10 @@ struct transport_ops {
 struct transport {
 	const struct transport_ops *ops;
 	uint32_t capset_id; /* APIR_CAPSET_APIR or APIR_CAPSET_VENUS */
-	char where[128];    /* for messages: "/dev/dri/renderD128", "/run/x.sock" */
+	/* The host has proved to be ours, so it takes fences and empty commands. llama.cpp's own virglrenderer ends the
+	 * context for a fence, or takes it and never signals it. Set by the session; false at first. */
+	bool takes_fences;
+	char where[128]; /* for messages: "/dev/dri/renderD128", "/run/x.sock" */
 };
 
 /*

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which submissions carry a fence, over a render node: none until the host has proved to be ours, since llama.cpp's own
+ * virglrenderer ends the context for one (behind its render server), or takes it and never signals it (in process). The
+ * session and the transport are the plugin's; libdrm is tests/support/fake_drm.c, and the hosts behind it are here.
+ */
+#include "tests/support/cm.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guest/command.h"
+#include "guest/session.h"
+#include "tests/support/fake_drm.h"
+
+/* Longer than any spinning: an answer that comes at once would hide how it is waited for. */
+#define ANSWER_US 5000
+
+enum kind {
+	RENDER_SERVER, /* the original's: a fence ends the context */
+	IN_PROCESS,    /* the original's: a fence is taken and never signalled */
+	OURS,
+};
+
+static struct {
+	enum kind kind;
+	bool ended, mute; /* the context is; the host answers no more */
+	bool hold;        /* answers when a fence comes, not before */
+	unsigned commands, fences, empty, handshake_fences;
+	pthread_t last;
+	bool answering;
+	struct answer {
+		uint32_t res;      /* 0: nothing is to be answered */
+		uint32_t words[4]; /* the reply word, then what lies behind it */
+	} next;
+} host;
+
+static void *answer_later(void *unused)
+{
+	uint32_t *reply = fake_drm_blob(host.next.res);
+
+	(void)unused;
+	usleep(ANSWER_US);
+	memcpy(reply + 1, host.next.words + 1, sizeof host.next.words - sizeof host.next.words[0]);
+	atomic_store((_Atomic uint32_t *)(void *)reply, host.next.words[0]);
+	if (host.kind == OURS)
+		fake_drm_signal();
+	return NULL;
+}
+
+static void host_joined(void)
+{
+	if (host.answering)
+		pthread_join(host.last, NULL);
+	host.answering = false;
+}
+
+static void host_execute(const void *cmd, size_t size, bool fence)
+{
+	uint32_t head[3], type;
+
+	host.fences += fence;
+	host.empty += !size;
+	host.commands += size > 0;
+	if (host.kind == RENDER_SERVER && (fence || !size))
+		host.ended = true;
+	if (size >= sizeof head) {
+		host_joined();
+		memcpy(head, cmd, sizeof head);
+		type = head[0] - APIR_VENUS_TYPE_BASE;
+		host.next = (struct answer){ .res = head[2] };
+		if (type == APIR_HANDSHAKE) {
+			host.handshake_fences += fence;
+			host.next.words[0] = APIR_HANDSHAKE_MAGIC + 1;
+			host.next.words[2] = host.kind == OURS ? 2 : 1; /* minor */
+			host.next.words[3] = host.kind == OURS ? APIR_GREETING_MAGIC : 0;
+		} else {
+			host.next.words[0] = type == APIR_LOADLIBRARY ? APIR_LOAD_OK + 1 : APIR_FORWARD_OK + 1;
+		}
+	}
+	if (!host.answering && !host.ended && !host.mute && host.next.res && !(host.hold && !fence))
+		host.answering = pthread_create(&host.last, NULL, answer_later, NULL) == 0;
+}
+
+static const struct fake_drm node = {
+	.driver = "virtio_gpu",
+	.capsets = 1u << APIR_CAPSET_VENUS,
+	.execute = host_execute,
+};
+
+static struct session session;
+
+static void session_up(enum kind kind)
+{
+	char err[384] = "";
+
+	memset(&host, 0, sizeof host);
+	host.kind = kind;
+	fake_drm_be(&node);
+	if (session_open(&session, err, sizeof err) < 0)
+		fail_msg("%s", err);
+}
+
+static void session_down(void)
+{
+	session_close(&session);
+	host_joined();
+}
+
+static int64_t run(bool long_wait, uint32_t limit_ms)
+{
+	uint8_t cmd[APIR_CMD_HEADER_SIZE];
+
+	return command_run(
+		&session, cmd, command_header(&session, cmd, APIR_FORWARD, 1, &session.reply), long_wait, limit_ms);
+}
+
+static void a_host_that_fences_would_end_is_sent_none(void **state)
+{
+	(void)state;
+	session_up(RENDER_SERVER);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(run(true, 0), APIR_FORWARD_OK);
+		assert_int_equal(run(false, 0), APIR_FORWARD_OK);
+	}
+	assert_int_equal(host.commands, 2 + 6);
+	assert_int_equal(host.fences, 0);
+	assert_int_equal(host.empty, 0);
+	session_down();
+}
+
+static void a_host_that_never_signals_is_sent_none(void **state)
+{
+	(void)state;
+	session_up(IN_PROCESS);
+	assert_int_equal(run(true, 0), APIR_FORWARD_OK);
+	assert_int_equal(run(false, 0), APIR_FORWARD_OK);
+	assert_int_equal(host.commands, 2 + 2);
+	assert_int_equal(host.fences, 0);
+	assert_int_equal(host.empty, 0);
+	session_down();
+}
+
+/* GGML_VIRTGPU_PROTOCOL=0.2 asks for nothing that could prove it. */
+static void plain_sends_none(void **state)
+{
+	(void)state;
+	setenv("GGML_VIRTGPU_PROTOCOL", "0.2", 1);
+	session_up(OURS);
+	unsetenv("GGML_VIRTGPU_PROTOCOL");
+	assert_int_equal(run(true, 0), APIR_FORWARD_OK);
+	assert_int_equal(host.fences, 0);
+	assert_int_equal(host.empty, 0);
+	session_down();
+}
+
+static void ours_is_sent_them_once_it_has_answered_the_greeting(void **state)
+{
+	(void)state;
+	session_up(OURS);
+	assert_int_equal(host.handshake_fences, 0);
+	assert_true(host.fences > 0); /* with LOADLIBRARY */
+	host.fences = 0;
+	assert_int_equal(run(true, 0), APIR_FORWARD_OK);
+	assert_int_equal(host.fences, 1);
+	assert_int_equal(host.empty, 0);
+	host.hold = true; /* until it takes longer than expected */
+	assert_int_equal(run(false, 0), APIR_FORWARD_OK);
+	assert_int_equal(host.empty, 1);
+	session_down();
+}
+
+static void a_wait_without_fences_ends_at_its_limit(void **state)
+{
+	(void)state;
+	session_up(RENDER_SERVER);
+	host.mute = true;
+	assert_int_equal(run(true, 250), -ETIMEDOUT);
+	assert_false(session_alive(&session));
+	session_down();
+}
+
+static void *unplug_later(void *unused)
+{
+	(void)unused;
+	usleep(ANSWER_US);
+	fake_drm_be(NULL);
+	return NULL;
+}
+
+static void a_wait_without_fences_ends_with_the_device(void **state)
+{
+	pthread_t t;
+
+	(void)state;
+	session_up(IN_PROCESS);
+	host.mute = true;
+	assert_int_equal(pthread_create(&t, NULL, unplug_later, NULL), 0);
+	assert_int_equal(run(true, 0), -EPIPE);
+	pthread_join(t, NULL);
+	assert_false(session_alive(&session));
+	session_down();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_host_that_fences_would_end_is_sent_none),
+		cmocka_unit_test(a_host_that_never_signals_is_sent_none),
+		cmocka_unit_test(plain_sends_none),
+		cmocka_unit_test(ours_is_sent_them_once_it_has_answered_the_greeting),
+		cmocka_unit_test(a_wait_without_fences_ends_at_its_limit),
+		cmocka_unit_test(a_wait_without_fences_ends_with_the_device),
+	};
+
+	unsetenv("GGML_VIRTGPU_SOCKET");
+	unsetenv("GGML_REMOTING_USE_APIR_CAPSET");
+	unsetenv("GGML_VIRTGPU_PROTOCOL");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
