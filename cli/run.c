@@ -13,6 +13,7 @@
 
 #include "apir/log.h"
 #include "cli/cli.h"
+#include "platform/self.h"
 
 static const char help[] = "usage: ggml-virtgpu run [OPTIONS] [--] COMMAND [ARGUMENT ...]\n\n"
 			   "  --plugin PATH       " PLUGIN_FILE " for the command (default: ours); none: what its "
@@ -43,6 +44,7 @@ int verb_run(int argc, char **argv)
 	pid_t pid;
 
 	apir_log_name("run");
+	self_hide(); /* as serve does; the command's own exec undoes it for the command */
 	while ((opt = getopt_long(argc, argv, "+" HOST_SHORT_OPTIONS, options, NULL)) != -1) {
 		if (opt == 'h') {
 			fputs(help, stdout);

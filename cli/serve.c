@@ -7,6 +7,7 @@
 
 #include "apir/log.h"
 #include "cli/cli.h"
+#include "platform/self.h"
 #include "proto/util.h"
 
 #define MAX_DOORS 32
@@ -44,6 +45,7 @@ int verb_serve(int argc, char **argv)
 	int opt, err = 0;
 
 	apir_log_name("serve");
+	self_hide(); /* from workers, which are processes of this user; doors inherit it */
 	while ((opt = getopt_long(argc, argv, HOST_SHORT_OPTIONS, options, NULL)) != -1) {
 		switch (opt) {
 		case 'V':
