@@ -15,7 +15,7 @@ leftovers() {
     local p
     for p in /proc/[0-9]*; do
         case $(readlink "$p/exe" 2>/dev/null) in
-        */ggml-virtgpu* | */llama-* | */sleep)
+        */ggml-virtgpu* | */llama-* | */complete | */sleep)
             ! tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qxF "TMPDIR=$TMPDIR" || echo "$p $(tr '\0' ' ' <"$p/cmdline")"
             ;;
         esac
