@@ -49,6 +49,10 @@ static void dev_props(struct abi_device *d, struct abi_props *p)
 		.name = plugin.device_name,
 		.description = plugin.device_description,
 		.type = ABI_DEV_GPU,
+		/* Ours, whatever the host's device says: a program's mapping is read here, by set_tensor, and its own page
+		 * cache serves it. buffer_from_host_ptr stays false: llama.cpp would hand over its mapping, which no host
+		 * can see, and give up when that is refused. */
+		.mmap_support = true,
 	};
 	dev_memory(d, &p->memory_free, &p->memory_total);
 }

@@ -111,6 +111,8 @@ SCENARIO(there_is_one_device_of_type_gpu)
 	CHECK(total > 0 && free_bytes <= total);
 	p.g.dev_get_props(p.dev, &props);
 	CHECK(props.type == ABI_DEV_GPU && props.memory_total == total && !strcmp(props.name, "VirtGPU0"));
+	/* llama.cpp maps the model instead of reading it, and keeps the mapping to itself */
+	CHECK(props.mmap_support && !props.buffer_from_host_ptr);
 	CHECK(!p.g.buft_is_host(p.g.dev_buffer_type(p.dev)));
 	CHECK(p.g.buft_get_alignment(p.g.dev_buffer_type(p.dev)) > 0);
 	CHECK(p.g.buft_get_max_size(p.g.dev_buffer_type(p.dev)) > 0);
