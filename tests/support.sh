@@ -2,16 +2,21 @@
 # shellcheck shell=bash
 # Sourced by the test scripts of tests/lab and tests/vm as `. tests/support.sh NAME BUILD`, in the repository's root.
 # A script's output is TAP; a case is a function that fails by ending with a status other than 0.
-#   BUILD  absolute path     WORK   this script's own empty folder in BUILD
-#   CLI    ggml-virtgpu      MODEL  the model that texts come from
+#   BUILD  the build folder   WORK   this script's own empty folder in it
+#   CLI    ggml-virtgpu       MODEL  the model that texts come from
+# These and LAB are short paths without spaces, wherever the checkout lies (lab/plain.sh).
 set -euo pipefail
 
 [ $# = 2 ] || { echo "usage: $0 BUILD" >&2; exit 2; }
-BUILD=$(realpath "$2")
+build_outside=$(realpath "$2")
+[ -x "$build_outside/cli/ggml-virtgpu" ] || { echo "$0: there is no $build_outside/cli/ggml-virtgpu: build first" >&2; exit 2; }
+# shellcheck source-path=SCRIPTDIR/.. source=lab/plain.sh
+. lab/plain.sh
+BUILD=$(plain "$1" "$build_outside")
+LAB=$(plain "$1.lab" "$LAB")
 CLI=$BUILD/cli/ggml-virtgpu
 # shellcheck disable=SC2034 # for those who source this file
 MODEL=$LAB/models/toy.gguf
-[ -x "$CLI" ] || { echo "$0: there is no $CLI: build first" >&2; exit 2; }
 WORK=$BUILD/check/$1
 mkdir -p "$BUILD/check"
 exec 9>"$WORK.lock" # held by whatever this script leaves running, too
@@ -54,7 +59,7 @@ check() {
     77) echo "ok $cases - $promise # SKIP $(tail -n 1 "$log")" ;;
     *)
         cases_failed=$((cases_failed + 1))
-        echo "not ok $cases - $promise (status $status, $log)"
+        echo "not ok $cases - $promise (status $status, $build_outside${log#"$BUILD"})"
         tail -n 25 "$log" | cut -c 1-400 | sed 's/^/#    /'
         ;;
     esac

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Our declarations of ggml's ABI against the ggml that the lab has: its public headers at compile time, and every slot of
 # its private structs by calling the shipped library. (Natively, test "slots" does the latter with plugin API 2.)
-[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../enter" "$0" "$@"
 cd "$(dirname "$(realpath "$0")")/../.." || exit
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
 . tests/support.sh abi "${1:-build}"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The test list over what can be reached without a guest: our socket door, and a host that knows only the two callbacks
 # of APIR 0.2 (tests/doors/minimal.c), each with the newest protocol and with plain APIR 0.2.
-[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../enter" "$0" "$@"
 cd "$(dirname "$(realpath "$0")")/../.." || exit
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
 . tests/support.sh doors "${1:-build}"

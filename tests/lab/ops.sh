@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # llama.cpp's operation tests on VirtGPU0 over the socket: the same cases pass, and the same ones aren't supported, as
 # on the CPU backend that computes for it.
-[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../enter" "$0" "$@"
 cd "$(dirname "$(realpath "$0")")/../.." || exit
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
 . tests/support.sh ops "${1:-build}"

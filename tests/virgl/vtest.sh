@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The distribution's virgl_test_server with the door preloaded serves the plugin's socket transport; and the door's
 # declarations are those of the distribution's header.
-[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../enter" "$0" "$@"
 cd "$(dirname "$(realpath "$0")")/../.." || exit
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
 . tests/support.sh virgl-vtest "${1:-build}"

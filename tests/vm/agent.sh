@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What a test's guest runs: commands that the host leaves in $WORK/guest as N.sh, each beside the others. Their output
-# goes to N.out and N.err, and then their status to N.status. The file "stop" ends the guest.
+# goes to N.out and N.err, and then their status to N.status. The file "stop" ends the guest. $WORK is the host's, and the one
+# place beside the repository that is; all else of the host's is a copy.
 # Through pipes: writing to the share is slow, and llama.cpp ends without waiting for the thread that writes its log.
 set -eu
 repo=$PWD
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 work "$WORK"
 cd "$WORK/guest"
 
 run() {

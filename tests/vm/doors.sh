@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The test list in a stock guest, over the doors that have a virtio-gpu device: with the newest protocol and with plain
 # APIR 0.2.
-[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../enter" "$0" "$@"
 cd "$(dirname "$(realpath "$0")")/../.." || exit
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
 . tests/support.sh vm-doors "${1:-build}"

@@ -18,7 +18,7 @@ boot_options=() # more of lab/boot's
 vm_boot() {
     echo "# booting a guest"
     lab/boot --timeout 1200 ${boot_options[@]+"${boot_options[@]}"} -e "WORK=$WORK" -e "MODEL=$MODEL" -e "PLUGIN=$PLUGIN" -e "GGML_BACKEND_PATH=$PLUGIN" \
-        tests/vm/agent.sh "$@" >"$WORK/boot.log" 2>&1 &
+        tests/vm/agent.sh -virtfs "local,path=$WORK,mount_tag=work,security_model=none" "$@" >"$WORK/boot.log" 2>&1 &
     boot=$!
     # shellcheck disable=SC2317
     up() { [ -e "$WORK/guest/ready" ] || is_gone "$boot"; }
