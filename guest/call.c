@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "guest/blob.h"
 #include "guest/command.h"
 #include "guest/say.h"
+#include "platform/guard.h"
 
 #define MAX_COMPLAINTS 20
 
@@ -25,6 +27,7 @@ void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *
 	c->session = s;
 	c->name = name;
 	session_lock(s);
+	c->guarded = guard_enter();
 	/* What is pending must be there before anything that could see that it isn't. */
 	if (fn >= APIR_FN_BUFFER_BASE && s->pending.n)
 		pending_flush(s);
@@ -58,14 +61,16 @@ static void complain(struct session *s, const char *name, int64_t code)
 		[APIR_FORWARD_BASE + APIR_FN_INVALID] = "it doesn't know the function",
 	};
 
-	if (atomic_fetch_add(&s->complaints, 1) >= MAX_COMPLAINTS)
+	if (code < 0) {
+		if (session_death_untold(s))
+			say_error("%s: %s: the host is gone (%s): %s, then start this program again",
+				s->transport->where, name,
+				atomic_load(&s->torn) ? "the device was reset or unbound"
+						      : "its worker or device process ended",
+				atomic_load(&s->torn) ? "see the system's log" : "see the host's log");
 		return;
-	if (code < 0)
-		say_error("%s: %s: the host is gone (its worker or device process ended): see the host's log, then "
-			  "start this "
-			  "program again",
-			s->transport->where, name);
-	else
+	}
+	if (atomic_fetch_add(&s->complaints, 1) < MAX_COMPLAINTS)
 		say_error("%s: %s failed on the host: %s (code %lld): see the host's log", s->transport->where, name,
 			code < (int64_t)ARRAY_SIZE(reasons) && reasons[code] ? reasons[code] : "unknown",
 			(long long)code);
@@ -82,6 +87,8 @@ static void slot_settle(struct session *s, struct slot *slot)
 	code = command_await(s, &slot->reply, slot->has_status, 0);
 	if (apir_forward_ok(code) && slot->has_status)
 		memcpy(&status, (char *)slot->reply.ptr + sizeof(uint32_t), sizeof status);
+	if (apir_forward_ok(code) && !session_alive(s)) /* what was read may be none of the host's */
+		code = -EPIPE;
 	if (!apir_forward_ok(code) || status) {
 		if (!apir_forward_ok(code))
 			complain(s, slot->posted, code);
@@ -102,8 +109,9 @@ void session_settle(struct session *s)
 
 	c.session = s;
 	session_lock(s);
+	c.guarded = guard_enter();
 	call_settle(&c);
-	session_unlock(s);
+	call_end(&c);
 }
 
 struct slot *call_slot(struct call *c, bool data)
@@ -117,9 +125,9 @@ struct slot *call_slot(struct call *c, bool data)
 		call_settle(c);
 	if (!session_alive(s))
 		return NULL;
-	if (!slot->reply.ptr && s->transport->ops->blob_create(s->transport, APIR_BLOB_GRANULE, &slot->reply) < 0)
+	if (!slot->reply.ptr && blob_make(s, APIR_BLOB_GRANULE, &slot->reply) < 0)
 		return NULL;
-	if (data && !slot->data.ptr && s->transport->ops->blob_create(s->transport, PENDING_RUN, &slot->data) < 0)
+	if (data && !slot->data.ptr && blob_make(s, PENDING_RUN, &slot->data) < 0)
 		return NULL;
 	return slot;
 }
@@ -127,7 +135,6 @@ struct slot *call_slot(struct call *c, bool data)
 bool call_post(struct call *c, struct slot *slot, unsigned flags)
 {
 	struct session *s = c->session;
-	bool was_alive = session_alive(s);
 
 	/* The answer goes to the slot's own blob. */
 	memcpy(s->command + 2 * sizeof(int32_t), &slot->reply.res_id, sizeof slot->reply.res_id);
@@ -137,8 +144,7 @@ bool call_post(struct call *c, struct slot *slot, unsigned flags)
 		slot->has_status = flags & POST_STATUS;
 		return true;
 	}
-	if (was_alive)
-		complain(s, c->name, -EPIPE);
+	complain(s, c->name, -EPIPE);
 	session_note_loss(s);
 	return false;
 }
@@ -151,7 +157,6 @@ void call_settle_slot(struct call *c, struct slot *slot)
 static int run(struct call *c, bool long_wait, bool quiet)
 {
 	struct session *s = c->session;
-	bool was_alive = session_alive(s);
 	int64_t code;
 
 	if (c->broken)
@@ -162,7 +167,7 @@ static int run(struct call *c, bool long_wait, bool quiet)
 	/* Commands are executed in order: what was posted before has its answer now. */
 	if (code >= 0)
 		call_settle(c);
-	if (!apir_forward_ok(code) && was_alive && !(quiet && code > 0))
+	if (!apir_forward_ok(code) && !(quiet && code > 0))
 		complain(s, c->name, code);
 	if (code < 0)
 		return -EPIPE;
@@ -189,5 +194,6 @@ int call_try(struct call *c)
 
 void call_end(struct call *c)
 {
+	guard_leave(c->guarded);
 	session_unlock(c->session);
 }

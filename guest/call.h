@@ -16,6 +16,7 @@ struct call {
 	struct cursor reply; /* read by the caller after call_run() */
 	bool broken;         /* an argument didn't fit */
 	const char *name;
+	bool guarded; /* for guard_leave() */
 };
 
 /* Starts a FORWARD call; never fails, call_run() tells. */

@@ -61,7 +61,7 @@ static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long
 
 		if (r > 0)
 			return 0;
-		if (r < 0 && r != -EINTR)
+		if ((r < 0 && r != -EINTR) || !session_alive(s))
 			return -EPIPE;
 		/* A slice counts for what it took, but a pause of the whole guest counts for little. */
 		if (took > 2 * SLICE_MS)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ggml-abi/counts.h"
+#include "guest/blob.h"
 #include "guest/say.h"
 
 struct writer {
@@ -231,7 +232,9 @@ static void keep(struct kept *k, struct abi_graph *graph, uint32_t n_nodes, size
 		struct apir_tensor w;
 
 		memcpy(&w, tensors + i * sizeof w, sizeof w);
-		if (w.op == 0) /* data; a node is in the list already */
+		if (!session_alive(&plugin.session)) /* then it isn't what was written */
+			ok = false;
+		else if (w.op == 0) /* data; a node is in the list already */
 			ok = remember(k, graph, (const struct abi_tensor *)(uintptr_t)w.id);
 	}
 	k->size = ok ? size : 0;
@@ -256,9 +259,9 @@ static bool room_make(struct session *s, struct kept *k, size_t size)
 	if (!session_alive(s)) /* no ioctl any more: it might not return */
 		return false;
 	if (k->shm.ptr)
-		s->transport->ops->blob_destroy(s->transport, &k->shm);
+		blob_drop(s, &k->shm);
 	k->shm = (struct shm){ 0 };
-	return s->transport->ops->blob_create(s->transport, size, &k->shm) == 0;
+	return blob_make(s, size, &k->shm) == 0;
 }
 
 /* The graph in a blob: found there or written; *size bytes. NULL: it can't be, and *why says it. */
@@ -337,7 +340,7 @@ int32_t graph_compute(struct abi_graph *graph, uint64_t *losses_seen)
 		say_error("graph_compute: this graph cannot go to the host: %s", why);
 	}
 	/* Inputs that didn't arrive: whatever was computed is not what was asked for. */
-	if (session_take_loss(s, losses_seen))
+	if (session_take_loss(s, losses_seen) || !session_alive(s))
 		status = ABI_STATUS_FAILED;
 	call_end(&c);
 	return status;

@@ -11,6 +11,7 @@
 
 #include "ggml-abi/abi.h"
 #include "guest/call.h"
+#include "platform/guard.h"
 
 bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t pad, const void *data)
 {
@@ -109,9 +110,12 @@ static size_t writes_post(struct session *s, size_t first)
 
 void pending_flush(struct session *s)
 {
+	bool guarded = guard_enter();
+
 	if (!session_alive(s))
 		session_note_loss(s);
 	for (size_t i = 0; i < s->pending.n;)
 		i = s->features & APIR_FEATURE_WRITE ? writes_post(s, i) : run_post(s, i);
+	guard_leave(guarded);
 	s->pending.n = s->pending.used = 0;
 }

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "guest/blob.h"
 #include "guest/command.h"
+#include "platform/guard.h"
 #include "proto/util.h"
 
 #define GREETING_MS 5000
@@ -35,7 +37,13 @@ static void fork_watch(void)
 bool session_alive(const struct session *s)
 {
 	return !atomic_load_explicit(&s->dead, memory_order_relaxed) &&
+	       !atomic_load_explicit(&s->torn, memory_order_relaxed) &&
 	       !atomic_load_explicit(&forked, memory_order_relaxed);
+}
+
+bool session_death_untold(struct session *s)
+{
+	return !atomic_load_explicit(&forked, memory_order_relaxed) && !atomic_exchange(&s->told, true);
 }
 
 void session_note_loss(struct session *s)
@@ -194,9 +202,26 @@ static int transport_open(struct transport **out, char *err, size_t err_size)
 	            : transport_drm_open(out, use_apir, err, err_size);
 }
 
+/* Blobs, greeting, libraries. */
+static int session_start(struct session *s, char *err, size_t err_size)
+{
+	int e = blob_make(s, APIR_REPLY_BLOB_SIZE, &s->reply);
+
+	if (!e)
+		e = blob_make(s, BULK_PIECE, &s->bulk[0].shm);
+	if (e < 0)
+		snprintf(err, err_size,
+			"%s: the host gives no shared memory (%s): enlarge the device's host-visible window",
+			s->transport->where, strerror(-e));
+	if (!e)
+		e = session_greet(s, err, err_size);
+	return e ? e : session_load(s, err, err_size);
+}
+
 int session_open(struct session *s, char *err, size_t err_size)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	bool guarded = guard_enter();
 	int e;
 
 	pthread_once(&once, fork_watch);
@@ -205,30 +230,20 @@ int session_open(struct session *s, char *err, size_t err_size)
 	e = protocol_choose(s, err, err_size);
 	if (!e)
 		e = transport_open(&s->transport, err, err_size);
-	if (e < 0)
-		return e;
-	e = s->transport->ops->blob_create(s->transport, APIR_REPLY_BLOB_SIZE, &s->reply);
 	if (!e)
-		e = s->transport->ops->blob_create(s->transport, BULK_PIECE, &s->bulk[0].shm);
-	if (e < 0)
-		snprintf(err, err_size,
-			"%s: the host gives no shared memory (%s): enlarge the device's host-visible window",
-			s->transport->where, strerror(-e));
-	if (!e)
-		e = session_greet(s, err, err_size);
-	if (!e)
-		e = session_load(s, err, err_size);
+		e = session_start(s, err, err_size);
 	if (e < 0)
 		session_close(s);
+	guard_leave(guarded);
 	return e;
 }
 
 static void slot_free(struct session *s, struct slot *slot)
 {
 	if (slot->data.ptr)
-		s->transport->ops->blob_destroy(s->transport, &slot->data);
+		blob_drop(s, &slot->data);
 	if (slot->reply.ptr)
-		s->transport->ops->blob_destroy(s->transport, &slot->reply);
+		blob_drop(s, &slot->reply);
 }
 
 void session_close(struct session *s)
@@ -238,12 +253,12 @@ void session_close(struct session *s)
 	if (session_alive(s)) {
 		for (size_t i = 0; i < BULK_BLOBS; i++) {
 			if (s->bulk[i].shm.ptr)
-				s->transport->ops->blob_destroy(s->transport, &s->bulk[i].shm);
+				blob_drop(s, &s->bulk[i].shm);
 		}
 		for (size_t i = 0; i < SESSION_SLOTS; i++)
 			slot_free(s, &s->slots[i]);
 		if (s->reply.ptr)
-			s->transport->ops->blob_destroy(s->transport, &s->reply);
+			blob_drop(s, &s->reply);
 	}
 	s->transport->ops->close(s->transport); /* the host can forget us */
 	s->transport = NULL;

@@ -45,6 +45,8 @@ struct session {
 	struct pending pending;
 	_Atomic uint32_t *beat; /* the host's heartbeat word; NULL: it has none */
 	_Atomic bool dead;
+	_Atomic bool told;       /* that it is dead */
+	_Atomic bool torn;       /* the device took its memory away: as dead */
 	_Atomic uint64_t losses; /* how often something was lost on the way; every stream's next compute must fail */
 	_Atomic bool untrusted;  /* what is read now may lack what was lost: zeros are given instead */
 	_Atomic uint32_t complaints;
@@ -60,6 +62,8 @@ void session_lock(struct session *s);
 void session_unlock(struct session *s);
 /* Whether calls can still succeed; false in a forked child too. */
 bool session_alive(const struct session *s);
+/* Whether to tell of its death now: true once, and in no forked child. */
+bool session_death_untold(struct session *s);
 /* Notes that a void call's work was lost: every stream's next compute fails, and until then reads give zeros. */
 void session_note_loss(struct session *s);
 bool session_lost(const struct session *s);

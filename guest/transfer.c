@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "guest/blob.h"
+
 /* The blob's turn: its last piece is done, and the memory is there. */
 static struct bulk *bulk_ready(struct call *c, size_t turn)
 {
@@ -18,7 +20,7 @@ static struct bulk *bulk_ready(struct call *c, size_t turn)
 	b->slot = NULL;
 	if (!session_alive(s))
 		return NULL;
-	if (!b->shm.ptr && s->transport->ops->blob_create(s->transport, BULK_PIECE, &b->shm) < 0)
+	if (!b->shm.ptr && blob_make(s, BULK_PIECE, &b->shm) < 0)
 		return NULL;
 	return b;
 }
@@ -76,7 +78,7 @@ static bool piece_get(struct call *c, uint64_t handle, const struct apir_tensor 
 	if (call_run(c) < 0 || session_lost(c->session))
 		return false;
 	memcpy(data, b->shm.ptr, n);
-	return true;
+	return session_alive(c->session);
 }
 
 size_t transfer_get(
@@ -116,6 +118,8 @@ size_t transfer_get(
 			if (session_lost(s))
 				break;
 			memcpy((char *)data + done, b->shm.ptr, n);
+			if (!session_alive(s))
+				break;
 			done += n;
 		}
 	}

@@ -5,7 +5,9 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "guest/transport/deadline.h"
@@ -279,6 +281,88 @@ SCENARIO(a_stopped_server_is_noticed)
 	everything_fails_at_once(&p, &l);
 }
 
+/* As a device does that is reset: whatever is mapped of the host's memory can't be touched any more. */
+static void blobs_vanish(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	int nothing = memfd_create("nothing", MFD_CLOEXEC);
+	char line[512];
+
+	CHECK(maps && nothing >= 0);
+	while (fgets(line, sizeof line, maps)) {
+		unsigned long from, to;
+
+		if (strstr(line, "apir-blob") && sscanf(line, "%lx-%lx", &from, &to) == 2)
+			CHECK(mmap((void *)from, to - from, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, nothing,
+				      0) != MAP_FAILED);
+	}
+	fclose(maps);
+	close(nothing);
+}
+
+struct vanishing {
+	long after_us;
+	atomic_bool done;
+};
+
+static void *vanish_later(void *arg)
+{
+	struct vanishing *v = arg;
+
+	usleep((useconds_t)v->after_us);
+	blobs_vanish();
+	v->done = true;
+	return NULL;
+}
+
+/* Writes, graphs and reads, small and large, up to the end: each either works or is an error with zeros. */
+static void works_until_it_vanishes(void *arg)
+{
+	struct vanishing *v = arg;
+	const size_t large = (size_t)9 << 20;
+	uint8_t *bytes = malloc(large);
+	struct abi_tensor *t;
+	struct net gpu, cpu;
+	struct program p;
+	pthread_t thread;
+	bool over;
+
+	program_start(&p, server.socket);
+	net_make(&gpu, &p, p.gpu, 64, 2, 1);
+	net_make(&cpu, &p, p.cpu, 64, 2, 1);
+	t = p.g.new_tensor_4d(gpu.ctx, 0, (int64_t)(large / sizeof(float)), 1, 1, 1);
+	CHECK(p.f.backend_alloc_ctx_tensors(gpu.ctx, p.gpu));
+	CHECK(pthread_create(&thread, NULL, vanish_later, v) == 0);
+	do {
+		over = v->done;
+		memset(bytes, 0x5a, large);
+		p.g.tensor_set(t, bytes, 0, large);
+		net_input(&gpu, &p, 2);
+		(void)p.g.graph_compute(p.gpu, gpu.graph);
+		p.g.tensor_get(t, bytes, 0, large);
+		for (size_t i = 0; i < large; i++)
+			CHECK(bytes[i] == 0x5a || bytes[i] == 0);
+	} while (!over);
+	CHECK(pthread_join(thread, NULL) == 0);
+	graph_fails(&p, gpu.graph, gpu.output);
+	all_is_zero(&p, t);
+	CHECK(!p.g.buft_alloc_buffer(p.g.dev_buffer_type(p.dev), 4096));
+	net_free(&gpu, &p);
+	net_free(&cpu, &p);
+	program_end(&p);
+	free(bytes);
+}
+
+static void memory_that_vanishes_is_an_error_never_a_signal(void **state)
+{
+	(void)state;
+	for (long round = 0; round < 20; round++) {
+		struct vanishing v = { .after_us = round * round * 200 };
+
+		assert_int_equal(child_run(works_until_it_vanishes, &v), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +373,7 @@ int main(void)
 		cmocka_unit_test(another_programs_killed_worker_is_nobodys_business),
 		cmocka_unit_test(a_forked_child_fails_and_its_parent_goes_on),
 		cmocka_unit_test(a_stopped_server_is_noticed),
+		cmocka_unit_test(memory_that_vanishes_is_an_error_never_a_signal),
 	};
 
 	return cmocka_run_group_tests(tests, server_up, server_down);
