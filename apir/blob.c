@@ -65,7 +65,7 @@ int apir_blob_create(struct apir *a, uint32_t res_id, uint64_t size)
 
 int apir_blob_adopt(struct apir *a, uint32_t res_id, int fd)
 {
-	AUTO_CLOSE int ours = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	AUTO_CLOSE int ours = fcntl(fd, F_DUPFD_CLOEXEC, FD_FIRST);
 	struct blob *b;
 	uint64_t size;
 	int err;

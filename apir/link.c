@@ -32,8 +32,10 @@ static int link_open(struct link *l, int *theirs)
 	l->last = &l->first;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	l->sock = pair[0];
-	*theirs = pair[1];
+	l->sock = fd_above_std(pair[0]);
+	*theirs = fd_above_std(pair[1]);
+	if (l->sock < 0 || *theirs < 0)
+		return -errno;
 	return fcntl(l->sock, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
@@ -78,7 +80,7 @@ static int message_send(int sock, const void *head, size_t head_size, const void
 static int server_connect(const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTO_CLOSE int fd = fd_above_std(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
 	if (!*path) /* which would be an abstract name, that anybody can take */
 		return -ENOENT;
@@ -118,7 +120,8 @@ static int message_queue(struct link *l, const struct worker_msg *m, const void 
 	item = malloc(sizeof *item + sizeof *m + size);
 	if (!item)
 		return -ENOBUFS;
-	*item = (struct link_item){ .fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0), .size = sizeof *m + size };
+	*item = (struct link_item){ .fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, FD_FIRST),
+		.size = sizeof *m + size };
 	if (fd >= 0 && item->fd < 0) {
 		free(item);
 		return -ENOBUFS;

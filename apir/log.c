@@ -35,7 +35,7 @@ static void log_open(void)
 	if (!path)
 		return;
 	/* O_NONBLOCK: a pipe that nobody reads must not stop a door */
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+	fd = fd_above_std(open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644));
 	if (fd < 0)
 		file_complain("open", errno);
 	else

@@ -35,7 +35,7 @@ static void log_open(void)
 	if (!path)
 		return;
 	/* O_NONBLOCK: not to wait for a pipe's reader */
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
+	fd = fd_above_std(open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666));
 	if (fd >= 0)
 		file = fdopen(fd, "a");
 	if (!file)

@@ -24,8 +24,18 @@ static void usage(FILE *f)
 	fprintf(f, "\nggml-virtgpu VERB --help tells a verb's options.\n");
 }
 
+/* What a parent closed would be taken by the first that we open: a log would go into a socket. */
+static void std_open(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+			return;
+	}
+}
+
 int main(int argc, char **argv)
 {
+	std_open();
 	/* A log's reader may go away, a client may hang up: neither may end a door. */
 	signal(SIGPIPE, SIG_IGN);
 	if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {

@@ -3,6 +3,8 @@
 #ifndef PROTO_UTIL_H
 #define PROTO_UTIL_H
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +55,26 @@ static inline int fd_steal(int *fd)
 	int r = *fd;
 
 	*fd = -1;
+	return r;
+}
+
+#define FD_FIRST (STDERR_FILENO + 1) /* the lowest that we take */
+
+/*
+ * For a descriptor that was just made, to be closed on exec; -1 stays -1. Where a program was started with stdin, stdout or
+ * stderr closed the lowest number that is free is one of theirs, and what it prints would go into our socket: we take none
+ * below 3. -1 and errno when none is left.
+ */
+static inline int fd_above_std(int fd)
+{
+	int r = fd, err;
+
+	if (fd >= 0 && fd < FD_FIRST) {
+		r = fcntl(fd, F_DUPFD_CLOEXEC, FD_FIRST);
+		err = errno;
+		close(fd);
+		errno = err;
+	}
 	return r;
 }
 

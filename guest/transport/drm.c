@@ -135,7 +135,7 @@ static int drm_submit(struct transport *t, const void *cmd, size_t size, unsigne
 		return err;
 	if (d->fence_fd >= 0)
 		close(d->fence_fd);
-	d->fence_fd = fence ? e.fence_fd : -1;
+	d->fence_fd = fence ? fd_above_std(e.fence_fd) : -1;
 	return 0;
 }
 
@@ -336,7 +336,7 @@ static int context_init(int fd, uint32_t capset_id)
  */
 static int node_open(struct opening *o, const char *node, uint32_t *capset_id)
 {
-	AUTO_CLOSE int fd = open(node, O_RDWR | O_CLOEXEC);
+	AUTO_CLOSE int fd = fd_above_std(open(node, O_RDWR | O_CLOEXEC));
 	int err;
 
 	if (fd < 0) {

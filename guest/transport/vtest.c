@@ -26,7 +26,7 @@ int vtest_connect(struct vtest *v, const char *path)
 	if (strlen(path) >= sizeof addr.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(addr.sun_path, path, strlen(path));
-	v->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	v->fd = fd_above_std(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	if (v->fd < 0)
 		return -errno;
 	/* connect() waits when the server's backlog is full, as long as sending may; EAGAIN ends that. */
@@ -199,7 +199,8 @@ int vtest_receive_fd(struct vtest *v)
 	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
 		return -ENOENT;
 	memcpy(&fd, CMSG_DATA(c), sizeof fd);
-	return fd;
+	fd = fd_above_std(fd);
+	return fd < 0 ? -errno : fd;
 }
 
 static int busy_wait_receive(struct vtest *v)

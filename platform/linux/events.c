@@ -24,9 +24,9 @@ int events_create(struct events **out)
 
 	if (!e)
 		return -ENOMEM;
-	e->epoll = epoll_create1(EPOLL_CLOEXEC);
-	e->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	e->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	e->epoll = fd_above_std(epoll_create1(EPOLL_CLOEXEC));
+	e->wake = fd_above_std(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	e->timer = fd_above_std(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (e->epoll < 0 || e->wake < 0 || e->timer < 0)
 		err = -errno;
 	if (!err)

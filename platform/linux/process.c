@@ -28,6 +28,8 @@ static int process_spawn(pid_t *pid, const char *path, char *const argv[], char 
 	posix_spawnattr_setpgroup(&attr, 0);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	if (fcntl(STDERR_FILENO, F_GETFD) < 0)
+		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, fd, as);
 	posix_spawn_file_actions_addclosefrom_np(&actions, as + 1);

@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proto/util.h"
 #include "tests/support/process.h"
 
-static void server_exec(const struct server *s, const char *env, int errors)
+static void server_exec(const struct server *s, const char *env, int errors, unsigned closed)
 {
 	char cpu[512], variable[256];
 
@@ -24,6 +27,10 @@ static void server_exec(const struct server *s, const char *env, int errors)
 		putenv(variable);
 	}
 	dup2(errors, STDERR_FILENO);
+	for (int fd = 0; fd < 3; fd++) {
+		if (closed & 1u << fd)
+			close(fd);
+	}
 	execl(test_path("TEST_CLI"), "ggml-virtgpu", "serve", "--socket", s->socket, "--workers", s->workers, "--ggml",
 		cpu, "--worker", test_path("TEST_WORKER"), "--backend", test_path("TEST_BACKEND"), "-o",
 		"ggml.threads=1", (char *)NULL);
@@ -47,7 +54,22 @@ static bool serving(int fd)
 	return false;
 }
 
-bool server_start(struct server *s, const char *env)
+/* Where it can't say so: somebody listens. */
+static bool listening(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool is = false;
+
+	snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+	for (int i = 0; i < 20000 && !is; i++) {
+		is = connect(fd, (const struct sockaddr *)&a, sizeof a) == 0;
+		usleep(1000);
+	}
+	return is;
+}
+
+static bool server_begin(struct server *s, const char *env, unsigned closed)
 {
 	int ends[2];
 
@@ -59,10 +81,20 @@ bool server_start(struct server *s, const char *env)
 	fflush(NULL);
 	s->pid = fork();
 	if (s->pid == 0)
-		server_exec(s, env, ends[1]);
+		server_exec(s, env, ends[1], closed);
 	close(ends[1]);
 	s->errors = ends[0];
-	return s->pid > 0 && serving(ends[0]);
+	return s->pid > 0 && (closed & 4 ? listening(s->socket) : serving(ends[0]));
+}
+
+bool server_start(struct server *s, const char *env)
+{
+	return server_begin(s, env, 0);
+}
+
+bool server_start_closed(struct server *s, unsigned closed)
+{
+	return server_begin(s, NULL, closed);
 }
 
 void server_stop(struct server *s)

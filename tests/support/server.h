@@ -14,6 +14,8 @@ struct server {
 
 /* Starts it and waits until it serves. env ("NAME=value", may be NULL) is set for it. */
 bool server_start(struct server *s, const char *env);
+/* The same with some of stdin (1), stdout (2) and stderr (4) closed. */
+bool server_start_closed(struct server *s, unsigned closed);
 /* Ends it and waits. */
 void server_stop(struct server *s);
 /* The newest connection's processes; 0: none. */
