@@ -26,7 +26,9 @@ struct plugin {
 
 extern struct plugin plugin;
 
-/* device.c: asks the host about its device; 0 or -errno and a line. */
+/* device.c: the device's name, from its variable or as ever; 0 or -errno and a line. */
+int device_name_choose(char *err, size_t err_size);
+/* Asks the host about its device; 0 or -errno and a line. */
 int device_setup(char *err, size_t err_size);
 /* buffer_type.c */
 void buffer_type_setup(void);
