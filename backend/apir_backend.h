@@ -21,7 +21,7 @@ struct apir_callbacks {
  * enum apir_load_code below that. */
 uint32_t apir_backend_initialize(uint32_t ctx_id, struct apir_callbacks *callbacks);
 
-/* Frees all that the context has. */
+/* Frees all that the context has. Optional: upstream's library may lack it. */
 void apir_backend_deinit(uint32_t ctx_id);
 
 /* Executes one FORWARD command: reads arguments from [dec_cur, dec_end), which must be private memory of the

@@ -118,7 +118,7 @@ EXPORT uint32_t apir_backend_initialize(uint32_t ctx_id, struct apir_callbacks *
 
 	backend_log_open();
 	if (context_find(ctx_id))
-		return APIR_LOAD_ALREADY;
+		return APIR_LOAD_INIT + APIR_INIT_ALREADY;
 	ctx = calloc(1, sizeof *ctx);
 	if (!ctx)
 		return APIR_LOAD_INIT + APIR_INIT_NO_MEMORY;

@@ -12,9 +12,11 @@
 #include "ggml-abi/counts.h"
 #include "proto/apir_wire.h"
 
-#define PATH_ENV "APIR_LLAMA_CPP_GGML_LIBRARY_PATH"
-#define REG_ENV  "APIR_LLAMA_CPP_GGML_LIBRARY_REG"
-#define INIT_ENV "APIR_LLAMA_CPP_GGML_LIBRARY_INIT"
+#define PATH_ENV    "APIR_LLAMA_CPP_GGML_LIBRARY_PATH"
+#define REG_ENV     "APIR_LLAMA_CPP_GGML_LIBRARY_REG"
+#define INIT_ENV    "APIR_LLAMA_CPP_GGML_LIBRARY_INIT"
+#define THREADS_ENV "APIR_LLAMA_CPP_GGML_THREADS"
+#define DEVICES_ENV "APIR_LLAMA_CPP_GGML_DEVICES"
 
 #define fail(code, ...) (backend_log(ABI_LOG_ERROR, __VA_ARGS__), (uint32_t)(code))
 
@@ -87,6 +89,14 @@ static uint32_t threads_set(struct library *lib, struct abi_reg *reg, const char
 	return 0;
 }
 
+/* Where the hypervisor knows upstream's keys only, it can't be told ours: their variables are read here, in its process. */
+static const char *ours_get(const char *(*get)(void *, const char *), void *user, const char *key, const char *env)
+{
+	const char *v = get(user, key);
+
+	return v ? v : getenv(env);
+}
+
 uint32_t library_open(struct library *lib, const char *(*get)(void *, const char *), void *user)
 {
 	const char *path = get(user, "ggml.library.path"), *reg_name = get(user, "ggml.library.reg");
@@ -144,7 +154,7 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 			lib->fn.version());
 	ops_learn(&lib->ops, &lib->fn);
 	lib->has_counts = abi_counts_check(&lib->fn, handle);
-	code = device_choose(lib, reg, path, get(user, "ggml.devices"), &index);
+	code = device_choose(lib, reg, path, ours_get(get, user, "ggml.devices", DEVICES_ENV), &index);
 	if (code)
 		return code;
 	lib->backend = init_fn ? init_fn(index) : lib->fn.dev_init(lib->device, NULL);
@@ -152,7 +162,7 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 		return fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "'%s': device %s could not be initialised%s%s", path,
 			lib->fn.dev_name(lib->device), init_fn ? " by " : "", init_fn ? init_name : "");
 	lib->buft = lib->fn.dev_buffer_type(lib->device);
-	code = threads_set(lib, reg, get(user, "ggml.threads"));
+	code = threads_set(lib, reg, ours_get(get, user, "ggml.threads", THREADS_ENV));
 	if (code) {
 		library_close(lib);
 		return code;

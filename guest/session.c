@@ -138,6 +138,7 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 
 /* LOADLIBRARY's codes, in words and with what to look at on the host. */
 struct load_error {
+	int64_t code;
 	const char *text, *check;
 };
 
@@ -146,37 +147,45 @@ struct load_error {
 #define REG_ENV     "APIR_LLAMA_CPP_GGML_LIBRARY_REG"
 #define INIT_ENV    "APIR_LLAMA_CPP_GGML_LIBRARY_INIT"
 
-/* 1 to 5: the APIR backend library; 6 + 1 to 5: the GGML library by it; 12 + n: the GGML library was opened, but. */
-static struct load_error load_error(int64_t code)
+/* The APIR backend library, by the hypervisor; the GGML library, by the APIR backend library; then what became of it. */
+#define BY_BACKEND(code) (APIR_LOAD_INIT + (code))
+#define BY_GGML(code)    (2 * APIR_LOAD_INIT + (code))
+
+static const struct load_error *load_error(int64_t code)
 {
 	static const struct load_error errors[] = {
-		[APIR_LOAD_HYPERCALL] = { "the hypervisor could not start the call", BACKEND_ENV },
-		[APIR_LOAD_ALREADY] = { "the library was loaded already", BACKEND_ENV },
-		[APIR_LOAD_ENV_MISSING] = { "a variable or key is missing", BACKEND_ENV },
-		[APIR_LOAD_CANNOT_OPEN] = { "it cannot be opened", BACKEND_ENV },
-		[APIR_LOAD_SYMBOL_MISSING] = { "a symbol is missing", BACKEND_ENV },
-		[APIR_LOAD_INIT + APIR_LOAD_ENV_MISSING] = { "a variable or key is missing", PATH_ENV ", " REG_ENV },
-		[APIR_LOAD_INIT + APIR_LOAD_CANNOT_OPEN] = { "it cannot be opened", PATH_ENV },
-		[APIR_LOAD_INIT + APIR_LOAD_SYMBOL_MISSING] = { "a symbol is missing", REG_ENV ", " INIT_ENV },
-		[2 * APIR_LOAD_INIT + APIR_INIT_NO_REG] = { "its registration function returned nothing", PATH_ENV },
-		[2 * APIR_LOAD_INIT + APIR_INIT_NO_DEVICE] = { "it offers no such device", PATH_ENV ", ggml.devices" },
-		[2 * APIR_LOAD_INIT +
-			APIR_INIT_NO_BACKEND] = { "its device could not be initialised", INIT_ENV ", ggml.threads" },
-		[2 * APIR_LOAD_INIT + APIR_INIT_BAD_ABI] = { "its ggml version is not supported", PATH_ENV },
-		[2 * APIR_LOAD_INIT + APIR_INIT_NO_MEMORY] = { "out of memory", PATH_ENV },
+		{ APIR_LOAD_HYPERCALL, "the hypervisor could not start the call", BACKEND_ENV },
+		{ APIR_LOAD_ALREADY, "the library was loaded already", BACKEND_ENV },
+		{ APIR_LOAD_ENV_MISSING, "a variable or key is missing", BACKEND_ENV },
+		{ APIR_LOAD_CANNOT_OPEN, "it cannot be opened", BACKEND_ENV },
+		{ APIR_LOAD_SYMBOL_MISSING, "a symbol is missing", BACKEND_ENV },
+		{ BY_BACKEND(APIR_LOAD_ENV_MISSING), "a variable or key is missing", PATH_ENV ", " REG_ENV },
+		{ BY_BACKEND(APIR_LOAD_CANNOT_OPEN), "it cannot be opened", PATH_ENV },
+		{ BY_BACKEND(APIR_LOAD_SYMBOL_MISSING), "a symbol is missing", REG_ENV ", " INIT_ENV },
+		{ BY_GGML(APIR_INIT_FAILED), "its backend failed", PATH_ENV },
+		{ BY_GGML(APIR_INIT_NO_REG), "its registration function returned nothing", PATH_ENV },
+		{ BY_GGML(APIR_INIT_ALREADY), "it is in use already", BACKEND_ENV },
+		{ BY_GGML(APIR_INIT_NO_DEVICE), "it offers no such device", PATH_ENV ", ggml.devices" },
+		{ BY_GGML(APIR_INIT_NO_BACKEND), "its device could not be initialised", INIT_ENV ", ggml.threads" },
+		{ BY_GGML(APIR_INIT_BAD_ABI), "its ggml version is not supported", PATH_ENV },
+		{ BY_GGML(APIR_INIT_NO_MEMORY), "out of memory", PATH_ENV },
+		{ -1, "unknown code", BACKEND_ENV },
 	};
+	const struct load_error *e = errors;
 
-	if (code > 0 && code < (int64_t)ARRAY_SIZE(errors) && errors[code].text)
-		return errors[code];
-	return (struct load_error){ "unknown code", BACKEND_ENV };
+	while (e->code != code && e->code != -1)
+		e++;
+	return e;
 }
 
 static int session_load(struct session *s, char *err, size_t err_size)
 {
 	uint8_t cmd[APIR_CMD_HEADER_SIZE];
 	int64_t code = command_run(s, cmd, command_header(s, cmd, APIR_LOADLIBRARY, 0, &s->reply), true, LOAD_MS);
-	bool backend = code < APIR_LOAD_INIT; /* whose trouble it is */
-	struct load_error e;
+	/* whose trouble it is, and its number there */
+	bool backend = code < APIR_LOAD_INIT;
+	int64_t own = code - (code < BY_BACKEND(0) ? 0 : code < BY_GGML(0) ? BY_BACKEND(0) : BY_GGML(0));
+	const struct load_error *e;
 
 	if (code == APIR_LOAD_OK)
 		return 0;
@@ -189,7 +198,7 @@ static int session_load(struct session *s, char *err, size_t err_size)
 	snprintf(err, err_size, "%s: %s: %s (code %lld): check %s and the log on the host", s->transport->where,
 		backend ? "the host cannot load the APIR backend library"
 			: "the host's backend library cannot use the GGML library",
-		e.text, (long long)(backend ? code : code - APIR_LOAD_INIT), e.check);
+		e->text, (long long)own, e->check);
 	return -EREMOTEIO;
 }
 

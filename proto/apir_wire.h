@@ -62,7 +62,9 @@ struct apir_greeting {
 };
 static_assert(sizeof(struct apir_greeting) == 12, "wire");
 
-/* LOADLIBRARY's codes; APIR_LOAD_INIT + n: the backend library's own initialise code n */
+/* LOADLIBRARY's codes; APIR_LOAD_INIT + n: the backend library was opened, and its initialise returned n. That is one of
+ * these from APIR_LOAD_ENV_MISSING to APIR_LOAD_SYMBOL_MISSING, about the GGML library, or APIR_LOAD_INIT + its own
+ * enum apir_init_code. So a success of it is APIR_LOAD_INIT, which LOADLIBRARY tells as APIR_LOAD_OK. */
 enum apir_load_code {
 	APIR_LOAD_OK = 0,
 	APIR_LOAD_HYPERCALL = 1,
@@ -76,11 +78,15 @@ enum apir_load_code {
 /* What apir_backend_initialize() adds to APIR_LOAD_INIT when the GGML library was opened but is of no use. */
 enum apir_init_code {
 	APIR_INIT_OK = 0,
-	APIR_INIT_NO_REG = 1,     /* the registration function returned NULL */
-	APIR_INIT_NO_DEVICE = 2,  /* the library offers no device */
-	APIR_INIT_NO_BACKEND = 3, /* the device could not be initialised */
-	APIR_INIT_BAD_ABI = 4,    /* a ggml that we don't know */
-	APIR_INIT_NO_MEMORY = 5,
+	APIR_INIT_FAILED = 5,     /* upstream's, for what it has no name for */
+	APIR_INIT_NO_REG = 6,     /* the registration function returned NULL */
+	APIR_INIT_ALREADY = 7,    /* the context has a library */
+	APIR_INIT_NO_DEVICE = 8,  /* the library offers no device */
+	APIR_INIT_NO_BACKEND = 9, /* the device could not be initialised */
+
+	/* Ours. An original guest prints the number. */
+	APIR_INIT_BAD_ABI = 100, /* a ggml that we don't know */
+	APIR_INIT_NO_MEMORY = 101,
 };
 
 /* FORWARD's codes: what the dispatch says itself, or APIR_FORWARD_BASE + n, n the function's own code (enum apir_fn_code).

@@ -82,11 +82,12 @@ static uint32_t handshake(struct cursor *in, struct cursor *out)
 	return APIR_HANDSHAKE_MAGIC;
 }
 
+/* path NULL: it need not be there. */
 static bool symbol_load(void *handle, const char *name, void *out, const char *path)
 {
 	void *f = dlsym(handle, name);
 
-	if (!f)
+	if (!f && path)
 		log_error("'%s' (VIRGL_APIR_BACKEND_LIBRARY) is no APIR backend library: it has no %s()", path, name);
 	memcpy(out, &f, sizeof f);
 	return f != NULL;
@@ -110,9 +111,9 @@ static uint32_t load_library(uint32_t ctx_id)
 		return APIR_LOAD_CANNOT_OPEN;
 	}
 	if (!symbol_load(handle, "apir_backend_initialize", &library.initialize, path) ||
-		!symbol_load(handle, "apir_backend_deinit", &library.deinit, path) ||
 		!symbol_load(handle, "apir_backend_dispatcher", &library.dispatcher, path))
 		return APIR_LOAD_SYMBOL_MISSING;
+	symbol_load(handle, "apir_backend_deinit", &library.deinit, NULL);
 	code = library.initialize(ctx_id, &callbacks);
 	library.ready = code == APIR_LOAD_INIT;
 	if (!library.ready)
@@ -180,7 +181,7 @@ void command_run(uint32_t ctx_id, uint8_t *cmd, size_t size)
 
 void command_end(uint32_t ctx_id)
 {
-	if (library.ready)
+	if (library.ready && library.deinit)
 		library.deinit(ctx_id);
 	library.ready = false;
 }

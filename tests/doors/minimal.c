@@ -69,7 +69,7 @@ static bool is_original, is_first, is_boaster;
 
 static struct {
 	uint32_t (*initialize)(uint32_t, struct apir_callbacks *);
-	void (*deinit)(uint32_t);
+	void (*deinit)(uint32_t); /* NULL: it has none */
 	uint32_t (*dispatcher)(
 		uint32_t, struct apir_callbacks *, uint32_t, char *, const char *, char *, const char *, char **);
 } library;
@@ -134,9 +134,9 @@ static uint32_t load_library(uint32_t ctx_id)
 		return APIR_LOAD_CANNOT_OPEN;
 	}
 	if (!symbol_load(handle, "apir_backend_initialize", &library.initialize) ||
-		!symbol_load(handle, "apir_backend_deinit", &library.deinit) ||
 		!symbol_load(handle, "apir_backend_dispatcher", &library.dispatcher))
 		return APIR_LOAD_SYMBOL_MISSING;
+	symbol_load(handle, "apir_backend_deinit", &library.deinit);
 	code = library.initialize(ctx_id, &callbacks);
 	apir.loaded = code == APIR_LOAD_INIT;
 	return apir.loaded ? APIR_LOAD_OK : APIR_LOAD_INIT + code;
@@ -233,7 +233,7 @@ int apir_create(struct apir **out, const struct apir_options *opt, const struct 
 
 void apir_destroy(struct apir *a)
 {
-	if (a->loaded)
+	if (a->loaded && library.deinit)
 		library.deinit(a->ctx_id);
 	fprintf(stderr, "minimal %d: handshake of %zu bytes, %" PRIu64 " calls, the highest function is %" PRIu32 "\n",
 		(int)getpid(), a->handshake_bytes, a->calls, a->highest);

@@ -31,6 +31,7 @@ static struct {
 	{ "WRAP", "" },                               /* support/wrap_ggml.c */
 	{ "APIRFAKE", "" },                           /* support/fake_apir.c */
 	{ "APIRHALF", "" },                           /* the same, without the dispatcher */
+	{ "APIRSHIM", "" },                           /* support/shim_apir.c */
 };
 
 char *word(const char *name)
@@ -90,6 +91,7 @@ int reference_prepare(void **state)
 		{ "WRAP", "TEST_WRAP" },
 		{ "APIRFAKE", "TEST_APIR_FAKE" },
 		{ "APIRHALF", "TEST_APIR_HALF" },
+		{ "APIRSHIM", "TEST_APIR_SHIM" },
 	};
 
 	(void)state;

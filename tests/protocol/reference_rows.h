@@ -39,6 +39,15 @@
 		.name = #row_name, .set = { { BACKEND_LIB, value, ANY } }, .code = row_code, .host = WORKER line,      \
 		.guest = NO_APIR text CHECK_BACKEND,                                                                   \
 	}
+/* What another's library answers, in figures. */
+#define SAYS_ROW(row_name, initialise, row_code, text)                                                                 \
+	{                                                                                                              \
+		.name = #row_name, .set = { { BACKEND_LIB, "$APIRFAKE", ANY }, { "fake.code", initialise, KEY } },     \
+		.code = row_code,                                                                                      \
+		.host = WORKER "the APIR backend library '$APIRFAKE' refused to start (code " initialise               \
+			       "); its own log says why",                                                              \
+		.guest = NO_GGML text,                                                                                 \
+	}
 #define PATH_ROW(row_name, value, row_code, line, text)                                                                \
 	{                                                                                                              \
 		.name = #row_name, .set = { { PATH, value, ANY } }, .code = BY_BACKEND(row_code),                      \
@@ -98,13 +107,15 @@ static const struct row rows[] = {
 		.host = WORKER "the APIR backend library '$APIRFAKE' refused to start (code 0); its own log says why",
 		.guest = NO_GGML "unknown code (code 0)" CHECK_BACKEND,
 	},
-	{
-		.name = "backend_says_no_device",
-		.set = { { BACKEND_LIB, "$APIRFAKE", ANY }, { "fake.code", "8", KEY } },
-		.code = BY_GGML(APIR_INIT_NO_DEVICE),
-		.host = WORKER "the APIR backend library '$APIRFAKE' refused to start (code 8); its own log says why",
-		.guest = NO_GGML "it offers no such device (code 8)" CHECK_DEVICES,
-	},
+	SAYS_ROW(backend_says_no_library, "4", 10, "it cannot be opened (code 4)" CHECK_PATH),
+	SAYS_ROW(backend_says_failed, "11", 17, "its backend failed (code 5)" CHECK_PATH),
+	SAYS_ROW(backend_says_no_reg, "12", 18, "its registration function returned nothing (code 6)" CHECK_PATH),
+	SAYS_ROW(backend_says_already, "13", 19, "it is in use already (code 7)" CHECK_BACKEND),
+	SAYS_ROW(backend_says_no_device, "14", 20, "it offers no such device (code 8)" CHECK_DEVICES),
+	SAYS_ROW(backend_says_no_backend, "15", 21, "its device could not be initialised (code 9)" CHECK_INIT),
+	SAYS_ROW(backend_says_no_memory, "107", 113, "out of memory (code 101)" CHECK_PATH),
+	SAYS_ROW(backend_says_something_new, "40", 46, "unknown code (code 34)" CHECK_BACKEND),
+	{ .name = "backend_without_deinit", .set = { { BACKEND_LIB, "$APIRSHIM", ANY } }, .guest = HAS_CPU },
 	{ .name = "backend_used", .set = { { BACKEND_LIB, "$BACKEND", ANY } }, .guest = HAS_CPU },
 
 	/* APIR_LLAMA_CPP_GGML_LIBRARY_PATH, ggml.library.path */
@@ -128,10 +139,10 @@ static const struct row rows[] = {
 	REG_ROW(path_no_ggml, "libm.so.6", "cos", BY_GGML(APIR_INIT_BAD_ABI),
 		"'libm.so.6' is no GGML library that we can use: libggml-base's ggml_*() is not among its "
 		"dependencies; " SUPPORTED,
-		"its ggml version is not supported (code 10)" CHECK_PATH),
+		"its ggml version is not supported (code 100)" CHECK_PATH),
 	REG_ROW(path_unknown_ggml, "$FAKE", "fake_future", BY_GGML(APIR_INIT_BAD_ABI),
 		"'$FAKE' has plugin API 99 (ggml 0.25.1); " SUPPORTED,
-		"its ggml version is not supported (code 10)" CHECK_PATH),
+		"its ggml version is not supported (code 100)" CHECK_PATH),
 	REG_ROW(path_without_device, "$FAKE", "fake_no_device", BY_GGML(APIR_INIT_NO_DEVICE),
 		"the GGML library '$FAKE' (fake) offers no device: is its hardware and driver there?",
 		"it offers no such device (code 8)" CHECK_DEVICES),
@@ -160,7 +171,7 @@ static const struct row rows[] = {
 		"a symbol is missing (code 5)" CHECK_SYMBOLS),
 	REG_ROW(reg_returns_null, "$FAKE", "fake_null", BY_GGML(APIR_INIT_NO_REG),
 		"'$FAKE': fake_null() returned no backend: is the library's hardware and driver there?",
-		"its registration function returned nothing (code 7)" CHECK_PATH),
+		"its registration function returned nothing (code 6)" CHECK_PATH),
 	{ .name = "reg_unset_is_ggml_backend_init",
 		.set = { { PATH, "$WRAP", ANY }, { REG, NULL, ANY } },
 		.host = "wrap: the device made a backend of device 0",

@@ -32,6 +32,12 @@ static void codes_keep_their_numbers(void **state)
 	assert_int_equal(APIR_LOAD_CANNOT_OPEN, 4);
 	assert_int_equal(APIR_LOAD_SYMBOL_MISSING, 5);
 	assert_int_equal(APIR_LOAD_INIT, 6);
+	assert_int_equal(APIR_INIT_OK, 0);
+	assert_int_equal(APIR_INIT_FAILED, 5);
+	assert_int_equal(APIR_INIT_NO_REG, 6);
+	assert_int_equal(APIR_INIT_ALREADY, 7);
+	assert_int_equal(APIR_INIT_NO_DEVICE, 8);
+	assert_int_equal(APIR_INIT_NO_BACKEND, 9);
 	assert_int_equal(APIR_FORWARD_OK, 4 + 0);
 	assert_int_equal(APIR_FORWARD_NO_DISPATCH, 1);
 	assert_int_equal(APIR_FORWARD_TIMEOUT, 2);
