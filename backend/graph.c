@@ -109,7 +109,7 @@ static bool tensors_build(struct backend_context *ctx, const struct graph_view *
 			context_refuse(ctx, "graph: tensor %u: an id that is 0 or not unique", i);
 			return false;
 		}
-		if (!tensor_decode(ctx, &w, t, NULL, &why)) {
+		if (!tensor_decode_node(ctx, &w, t, &why)) {
 			context_refuse(ctx, "graph: tensor %u: %s", i, why);
 			return false;
 		}
@@ -137,25 +137,34 @@ static bool tensors_build(struct backend_context *ctx, const struct graph_view *
 	return true;
 }
 
-/* A node that computes has data, and so have its sources; the device says that it can. */
+/* What is read or written by a node that computes: it has data, which lies as kernels expect. NULL, or why not. */
+static const char *operand_fault(const struct backend_context *ctx, const struct abi_tensor *t)
+{
+	const char *why = NULL;
+
+	if (!t->data)
+		return "it lies in no buffer";
+	ops_check_layout(&ctx->lib.ops, t, &why);
+	return why;
+}
+
+/* A node that computes, its sources and what it views can be used; the device says that it can compute it. */
 static bool node_check(struct backend_context *ctx, const struct abi_tensor *node, uint32_t i)
 {
 	const char *why;
 
 	if (!ctx->lib.ops.computes[node->op])
 		return true;
-	if (!ops_check_srcs(&ctx->lib.ops, node, &why)) {
+	if (!ops_check_srcs(&ctx->lib.ops, node, &why) || (why = operand_fault(ctx, node)) ||
+		(node->view_src && (why = operand_fault(ctx, node->view_src)))) {
 		context_refuse(ctx, "graph: node %u (%s): %s", i, ctx->lib.fn.op_name(node->op), why);
 		return false;
 	}
-	if (!node->data) {
-		context_refuse(ctx, "graph: node %u (%s) lies in no buffer", i, ctx->lib.fn.op_name(node->op));
-		return false;
-	}
 	for (int s = 0; s < ABI_SRCS; s++) {
-		if (node->src[s] && !node->src[s]->data) {
-			context_refuse(ctx, "graph: node %u (%s): source %d lies in no buffer", i,
-				ctx->lib.fn.op_name(node->op), s);
+		why = node->src[s] ? operand_fault(ctx, node->src[s]) : NULL;
+		if (why) {
+			context_refuse(
+				ctx, "graph: node %u (%s): source %d: %s", i, ctx->lib.fn.op_name(node->op), s, why);
 			return false;
 		}
 	}

@@ -4,19 +4,15 @@
 
 #include <string.h>
 
+#include "ggml-abi/idle.h"
 #include "proto/util.h"
 
-/* Those that differ from the rule: it computes, is permitted, and reads one source. */
+/* Those that differ from the rule: what computes is permitted, and reads one source. */
 static const struct {
 	const char *name;
 	uint8_t min_srcs;
-	enum { COMPUTES, IDLE, POINTERS } kind;
+	enum { COMPUTES, POINTERS } kind;
 } special[] = {
-	{ "NONE", 0, IDLE },
-	{ "VIEW", 0, IDLE },
-	{ "RESHAPE", 0, IDLE },
-	{ "PERMUTE", 0, IDLE },
-	{ "TRANSPOSE", 0, IDLE },
 	{ "MAP_CUSTOM1", 1, POINTERS },
 	{ "MAP_CUSTOM2", 2, POINTERS },
 	{ "MAP_CUSTOM3", 3, POINTERS },
@@ -75,17 +71,20 @@ static const struct {
 
 void ops_learn(struct ops *ops, const struct abi_symbols *fn)
 {
+	bool idle[ABI_N_OPS];
+
+	abi_idle_learn(fn, idle);
 	ops->unary = ops->glu = ops->cpy = -1;
 	for (int32_t op = 0; op < ABI_N_OPS; op++) {
 		const char *name = fn->op_name(op);
 
-		ops->computes[op] = ops->permitted[op] = true;
-		ops->min_srcs[op] = 1;
+		ops->computes[op] = !idle[op];
+		ops->permitted[op] = true;
+		ops->min_srcs[op] = idle[op] ? 0 : 1;
 		for (size_t i = 0; i < ARRAY_SIZE(special); i++) {
 			if (strcmp(name, special[i].name) != 0)
 				continue;
 			ops->min_srcs[op] = special[i].min_srcs;
-			ops->computes[op] = special[i].kind != IDLE;
 			ops->permitted[op] = special[i].kind != POINTERS;
 		}
 		if (!strcmp(name, "UNARY"))
@@ -121,13 +120,18 @@ bool ops_check_tensor(const struct ops *ops, const struct abi_tensor *t, size_t 
 		if (t->ne[i] < 0 || __builtin_mul_overflow(elements, t->ne[i], &elements))
 			return refuse("impossible shape");
 	}
+	if (!abi_tensor_extent(t->ne, t->nb, ops->blck_size[t->type], ops->type_size[t->type], extent))
+		return refuse("impossible strides");
+	return true;
+}
+
+bool ops_check_layout(const struct ops *ops, const struct abi_tensor *t, const char **why)
+{
 	if (t->ne[0] % ops->blck_size[t->type] != 0)
 		return refuse("a row that isn't whole blocks");
 	/* Kernels take neighbours to be at least an element apart, and blocks to lie side by side. */
 	if (t->nb[0] < ops->type_size[t->type] || (ops->blck_size[t->type] > 1 && t->nb[0] != ops->type_size[t->type]))
 		return refuse("elements that overlap, or blocks that are apart");
-	if (!abi_tensor_extent(t->ne, t->nb, ops->blck_size[t->type], ops->type_size[t->type], extent))
-		return refuse("impossible strides");
 	return true;
 }
 

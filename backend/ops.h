@@ -18,6 +18,9 @@ void ops_learn(struct ops *ops, const struct abi_symbols *fn);
 
 /* Type, shape, operation and parameters of one tensor by itself; *extent gets its bytes. False, and *why. */
 bool ops_check_tensor(const struct ops *ops, const struct abi_tensor *t, size_t *extent, const char **why);
+/* How the elements of a checked tensor lie, as whoever reads or writes them takes for granted. Not asked of a node that
+ * computes nothing: the transposed view of quantised data is such a one. False, and *why. */
+bool ops_check_layout(const struct ops *ops, const struct abi_tensor *t, const char **why);
 /* Its sources are there. False, and *why. */
 bool ops_check_srcs(const struct ops *ops, const struct abi_tensor *t, const char **why);
 

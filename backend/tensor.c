@@ -11,11 +11,11 @@
 
 #define refuse(text) (*why = (text), false)
 
-bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *extent,
-	const char **why)
+/* As tensor_decode_node(); *bytes gets the tensor's. */
+static bool decode(
+	struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *bytes, const char **why)
 {
 	const struct buffer *b;
-	size_t bytes;
 
 	*t = (struct abi_tensor){
 		.type = (int32_t)w->type,
@@ -28,19 +28,37 @@ bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, str
 	}
 	memcpy(t->op_params, w->op_params, sizeof t->op_params);
 	memcpy(t->name, w->name, sizeof t->name - 1);
-	if (!ops_check_tensor(&ctx->lib.ops, t, &bytes, why))
+	if (!ops_check_tensor(&ctx->lib.ops, t, bytes, why))
 		return false;
-	if (extent)
-		*extent = bytes;
 	if (!w->buffer)
 		return true; /* no data either: an operation on it is refused later */
 	b = handle_get(&ctx->handles, w->buffer, OBJ_BUFFER);
 	if (!b)
 		return refuse("unknown buffer");
-	if (!range_ok(w->data, bytes, b->size))
+	if (!range_ok(w->data, *bytes, b->size))
 		return refuse("a tensor that reaches beyond its buffer");
 	t->buffer = b->ggml;
 	t->data = b->base + w->data;
+	return true;
+}
+
+bool tensor_decode_node(
+	struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, const char **why)
+{
+	size_t bytes;
+
+	return decode(ctx, w, t, &bytes, why);
+}
+
+bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *extent,
+	const char **why)
+{
+	size_t bytes;
+
+	if (!decode(ctx, w, t, &bytes, why) || !ops_check_layout(&ctx->lib.ops, t, why))
+		return false;
+	if (extent)
+		*extent = bytes;
 	return true;
 }
 
@@ -98,6 +116,12 @@ bool tensor_decode_raw(struct backend_context *ctx, struct cursor *in, struct ab
 			return false;
 		raw_forget(next);
 		op->src[slot] = next++;
+	}
+	if (!ctx->lib.ops.computes[op->op])
+		return true;
+	for (struct abi_tensor *t = room; t < next; t++) {
+		if (!ops_check_layout(&ctx->lib.ops, t, why))
+			return false;
 	}
 	return ops_check_srcs(&ctx->lib.ops, op, why);
 }

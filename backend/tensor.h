@@ -17,6 +17,10 @@ struct backend_context;
 bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *extent,
 	const char **why);
 
+/* The same for a tensor of a graph, whose elements' layout matters only where it is read or written: see node_check() in graph.c. */
+bool tensor_decode_node(
+	struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, const char **why);
+
 /* The raw ggml_tensor structs of supports_op and get_alloc_size: a tensor, what it views, its sources. Shapes
  * only: no buffer, no data. room holds 2 + ABI_SRCS tensors; room[0] is the operation. */
 bool tensor_decode_raw(struct backend_context *ctx, struct cursor *in, struct abi_tensor *room, const char **why);

@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Device VirtGPU0, or what GGML_VIRTGPU_NAME calls it. Its type is GPU whatever the host's device is: llama.cpp offloads
- * to GPUs only. What doesn't change is asked once, when the plugin is loaded; memory is asked every time; supports_op
- * once a signature.
+ * Device VirtGPU0. Its type is GPU whatever the host's device is: llama.cpp offloads to GPUs only. What doesn't
+ * change is asked once, when the plugin is loaded; memory is asked every time; supports_op once a signature.
  */
 #include "guest/guest.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define NAME_ENV     "GGML_VIRTGPU_NAME"
-#define DEFAULT_NAME "VirtGPU"
-#define MAX_NAME     11
-#define ALPHANUMERIC "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 static const char *dev_name(struct abi_device *d)
 {
@@ -72,7 +65,7 @@ static union abi_buft *dev_buffer_type(struct abi_device *d)
 
 static bool op_fits(const struct abi_tensor *op)
 {
-	if (op->type < 0 || op->op < 0 || op->op >= ABI_N_OPS || !tensor_fits(op))
+	if (!tensor_fits(op))
 		return false;
 	for (int i = 0; i < ABI_SRCS; i++) {
 		if (op->src[i] && !tensor_fits(op->src[i]))
@@ -81,8 +74,11 @@ static bool op_fits(const struct abi_tensor *op)
 	return true;
 }
 
-/* Once the host is gone the answer is yes: the next compute fails then, while a no about tensors that lie here already
- * would make ggml's scheduler abort the program. */
+/*
+ * Once the host is gone the answer is yes: the next compute fails then, while a no about tensors that lie here already
+ * would make ggml's scheduler abort the program. So it is where the protocol can't carry an operation whose result lies
+ * here: a node that writes into a cache past 32 bits, say.
+ */
 static bool dev_supports_op(struct abi_device *d, const struct abi_tensor *op)
 {
 	struct signature sig;
@@ -92,8 +88,12 @@ static bool dev_supports_op(struct abi_device *d, const struct abi_tensor *op)
 	int err;
 
 	(void)d;
-	if (!op_fits(op))
+	if (op->type < 0 || op->op < 0 || op->op >= ABI_N_OPS)
 		return false;
+	if (op_idle(op))
+		return true;
+	if (!op_fits(op))
+		return buffer_of(op) != NULL;
 	if (!session_alive(&plugin.session)) /* nor are locks to be had in a forked child */
 		return true;
 	signature_make(&sig, op);
@@ -176,24 +176,6 @@ static void hello(void)
 	call_end(&c);
 }
 
-/* Some programs know GPUs by their names only, so it can be chosen. */
-int device_name_choose(char *err, size_t err_size)
-{
-	const char *name = getenv(NAME_ENV);
-	size_t n = name ? strspn(name, ALPHANUMERIC) : 0;
-
-	snprintf(plugin.device_name, sizeof plugin.device_name, DEFAULT_NAME "0");
-	if (!name)
-		return 0;
-	if (n == 0 || n > MAX_NAME || name[n]) {
-		snprintf(err, err_size, NAME_ENV " is '%.64s': give 1 to %d letters and digits, or unset it", name,
-			MAX_NAME);
-		return -EINVAL;
-	}
-	snprintf(plugin.device_name, sizeof plugin.device_name, "%s0", name);
-	return 0;
-}
-
 int device_setup(char *err, size_t err_size)
 {
 	char description[160] = "";
@@ -217,6 +199,7 @@ int device_setup(char *err, size_t err_size)
 		hello();
 	plugin.alignment = alignment;
 	plugin.max_size = max;
+	snprintf(plugin.device_name, sizeof plugin.device_name, "VirtGPU0");
 	snprintf(plugin.device_description, sizeof plugin.device_description, "ggml-virtgpu: %.140s", description);
 	plugin.device = device_iface;
 	plugin.device.reg = &plugin.reg;

@@ -11,7 +11,8 @@
 struct plugin {
 	struct abi_symbols fn;
 	enum abi_version api;
-	bool has_counts; /* use counts can be read: ggml-abi/counts.h */
+	bool idle[ABI_N_OPS]; /* operations that compute nothing */
+	bool has_counts;      /* use counts can be read: ggml-abi/counts.h */
 	struct session session;
 	struct abi_reg reg;
 	size_t n_devices;
@@ -26,9 +27,13 @@ struct plugin {
 
 extern struct plugin plugin;
 
-/* device.c: the device's name, from its variable or as ever; 0 or -errno and a line. */
-int device_name_choose(char *err, size_t err_size);
-/* Asks the host about its device; 0 or -errno and a line. */
+/* Whether the tensor, as a node, computes nothing: it looks at what another one has. */
+static inline bool op_idle(const struct abi_tensor *t)
+{
+	return t->op >= 0 && t->op < ABI_N_OPS && plugin.idle[t->op];
+}
+
+/* device.c: asks the host about its device; 0 or -errno and a line. */
 int device_setup(char *err, size_t err_size);
 /* buffer_type.c */
 void buffer_type_setup(void);
@@ -49,8 +54,13 @@ const struct buffer *buffer_of(const struct abi_tensor *t);
 /* Changes whenever a buffer comes or goes: addresses may mean something else then. */
 uint64_t buffers_epoch(void);
 
-/* tensor.c: into wire form. False when it can't be: another's buffer, or a stride of 4 GiB and more. */
+/* tensor.c. Why a tensor can't travel, as the end of a sentence: another's buffer, or a dimension or stride past 32 bits.
+ * NULL: it can. */
+const char *tensor_fault(const struct abi_tensor *t);
+/* Into wire form, without sources and view. False where tensor_fault() says why it can't be. */
 bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w);
+/* Any n bytes of a buffer as a tensor. */
+void tensor_encode_bytes(struct apir_tensor *w, uint64_t buffer, uint64_t start, uint32_t n);
 /* Whether shape and strides fit the protocol's 32 bits. */
 bool tensor_fits(const struct abi_tensor *t);
 /* Appends the raw structs that supports_op and get_alloc_size take. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ggml-abi/counts.h"
+#include "ggml-abi/idle.h"
 #include "ggml-abi/probe.h"
 #include "guest/say.h"
 
@@ -70,13 +71,6 @@ static bool registered_already(void *handle)
 	return by_name(REG_NAME) != NULL;
 }
 
-/* llama.cpp's own complaint, "invalid device", follows where the device was asked for by its name. */
-static void say_no_device(const char *err)
-{
-	say_warn("no device: %s; programs go on with the CPU, but llama.cpp given '-dev %s' ends with 'invalid device'",
-		err, plugin.device_name);
-}
-
 static bool plugin_setup(const void *caller)
 {
 	void *handle = library_of(caller);
@@ -102,14 +96,15 @@ static bool plugin_setup(const void *caller)
 	};
 	if (registered_already(handle))
 		return true;
+	abi_idle_learn(&plugin.fn, plugin.idle);
 	plugin.has_counts = abi_counts_check(&plugin.fn, handle);
-	if (device_name_choose(err, sizeof err) < 0 || session_open(&plugin.session, err, sizeof err) < 0) {
-		say_no_device(err);
+	if (session_open(&plugin.session, err, sizeof err) < 0) {
+		say_warn("no device: %s", err);
 		return true;
 	}
 	if (device_setup(err, sizeof err) < 0) {
 		session_close(&plugin.session);
-		say_no_device(err);
+		say_warn("no device: %s", err);
 		return true;
 	}
 	plugin.n_devices = 1;

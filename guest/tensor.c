@@ -14,6 +14,11 @@ static bool steps_beyond(const struct abi_tensor *t, int dim)
 	return false;
 }
 
+static const struct abi_buffer *tensor_memory(const struct abi_tensor *t)
+{
+	return t->view_src ? t->view_src->buffer : t->buffer;
+}
+
 bool tensor_fits(const struct abi_tensor *t)
 {
 	for (int i = 0; i < ABI_DIMS; i++) {
@@ -23,11 +28,23 @@ bool tensor_fits(const struct abi_tensor *t)
 	return true;
 }
 
+const char *tensor_fault(const struct abi_tensor *t)
+{
+	if (!buffer_of(t))
+		return tensor_memory(t) ? "lies in another backend's buffer: whoever made this graph has to copy it to "
+		                          "this device's first"
+		                        : "lies in no buffer: whoever made this graph has to allocate it first";
+	if (!tensor_fits(t))
+		return "has a dimension or stride past 32 bits, more than APIR 0.2 carries: use a shorter context or "
+		       "fewer sequences";
+	return NULL;
+}
+
 bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w)
 {
 	const struct buffer *b = buffer_of(t);
 
-	if (!tensor_fits(t) || (!b && t->data))
+	if (tensor_fault(t))
 		return false;
 	memset(w, 0, sizeof *w);
 	w->id = (uintptr_t)t;
@@ -39,12 +56,22 @@ bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w)
 	w->op = (uint32_t)t->op;
 	memcpy(w->op_params, t->op_params, sizeof w->op_params);
 	w->flags = t->flags;
-	if (b) {
-		w->buffer = b->handle;
-		w->data = (uint64_t)((char *)t->data - b->base);
-	}
+	w->buffer = b->handle;
+	w->data = (uint64_t)((char *)t->data - b->base);
 	memcpy(w->name, t->name, sizeof w->name);
 	return true;
+}
+
+void tensor_encode_bytes(struct apir_tensor *w, uint64_t buffer, uint64_t start, uint32_t n)
+{
+	*w = (struct apir_tensor){
+		.id = 1,
+		.type = ABI_TYPE_I8,
+		.buffer = buffer,
+		.ne = { n, 1, 1, 1 },
+		.nb = { 1, n, n, n },
+		.data = start,
+	};
 }
 
 static void raw_copy(const struct abi_tensor *t, struct abi_tensor *copy)

@@ -62,6 +62,15 @@ static struct idmap_entry *entry_for(const struct idmap *m, uint64_t id)
 	}
 }
 
+void idmap_set(struct idmap *m, uint64_t id, uint32_t value)
+{
+	struct idmap_entry *e = entry_for(m, id);
+
+	if (e->epoch != m->epoch)
+		m->n_used++;
+	*e = (struct idmap_entry){ .id = id, .value = value, .epoch = m->epoch };
+}
+
 uint32_t idmap_add(struct idmap *m, uint64_t id, uint32_t value)
 {
 	struct idmap_entry *e = entry_for(m, id);

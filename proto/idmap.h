@@ -28,6 +28,8 @@ int idmap_reset(struct idmap *m, uint32_t n);
 void idmap_fini(struct idmap *m);
 /* Adds id -> value unless id is there; returns the value that is there afterwards. Room must have been made. */
 uint32_t idmap_add(struct idmap *m, uint64_t id, uint32_t value);
+/* The same, but the new value replaces one that is there. */
+void idmap_set(struct idmap *m, uint64_t id, uint32_t value);
 bool idmap_find(const struct idmap *m, uint64_t id, uint32_t *value);
 
 #endif

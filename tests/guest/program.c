@@ -34,8 +34,19 @@ static const struct {
 	F(relu),
 	F(scale),
 	F(soft_max),
+	F(sqr),
+	F(reshape_2d),
+	F(transpose),
+	F(view_tensor),
 	F(view_2d),
 	F(map_custom1),
+	F(set_input),
+	F(set_output),
+	F(backend_sched_new),
+	F(backend_sched_free),
+	F(backend_sched_set_tensor_backend),
+	F(backend_sched_alloc_graph),
+	F(backend_sched_graph_compute),
 };
 static_assert(ARRAY_SIZE(functions) * sizeof(void *) == sizeof(struct program_functions), "a row per function");
 

@@ -9,6 +9,8 @@
 #include "ggml-abi/symbols.h"
 #include "tests/support/child.h"
 
+struct abi_sched;
+
 /* What the tests use of ggml beyond abi_symbols. */
 struct program_functions {
 	struct abi_reg *(*backend_load)(const char *);
@@ -26,9 +28,20 @@ struct program_functions {
 	struct abi_tensor *(*relu)(struct abi_context *, struct abi_tensor *);
 	struct abi_tensor *(*scale)(struct abi_context *, struct abi_tensor *, float);
 	struct abi_tensor *(*soft_max)(struct abi_context *, struct abi_tensor *);
+	struct abi_tensor *(*sqr)(struct abi_context *, struct abi_tensor *);
+	struct abi_tensor *(*reshape_2d)(struct abi_context *, struct abi_tensor *, int64_t, int64_t);
+	struct abi_tensor *(*transpose)(struct abi_context *, struct abi_tensor *);
+	struct abi_tensor *(*view_tensor)(struct abi_context *, struct abi_tensor *);
 	struct abi_tensor *(*view_2d)(struct abi_context *, struct abi_tensor *, int64_t, int64_t, size_t, size_t);
 	struct abi_tensor *(*map_custom1)(struct abi_context *, struct abi_tensor *,
 		void (*)(struct abi_tensor *, const struct abi_tensor *, int, int, void *), int, void *);
+	void (*set_input)(struct abi_tensor *);
+	void (*set_output)(struct abi_tensor *);
+	struct abi_sched *(*backend_sched_new)(struct abi_backend **, union abi_buft **, int, size_t, bool, bool);
+	void (*backend_sched_free)(struct abi_sched *);
+	void (*backend_sched_set_tensor_backend)(struct abi_sched *, struct abi_tensor *, struct abi_backend *);
+	bool (*backend_sched_alloc_graph)(struct abi_sched *, struct abi_graph *);
+	int32_t (*backend_sched_graph_compute)(struct abi_sched *, struct abi_graph *);
 };
 
 struct program {

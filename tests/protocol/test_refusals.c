@@ -606,6 +606,79 @@ static void cve_2026_34159_a_tensor_without_a_buffer_has_no_data(void **state)
 	assert_unharmed();
 }
 
+/* The same by way of a node that computes nothing, which may itself lie in no buffer. */
+static void cve_2026_34159_nor_is_it_read_through_a_node_that_computes_nothing(void **state)
+{
+	static const char *const idle[] = { "NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
+		struct wire_graph w = graph_add(&g);
+
+		/* 4 = idle(1), a node in no buffer: by itself no harm */
+		w.tensors[3] = w.tensors[2];
+		w.tensors[2] = tensor_f32(4, 0, 0, 8, 1);
+		w.tensors[2].op = (uint32_t)ggml_op(idle[i]);
+		w.tensors[2].src[0] = 1;
+		w.n_tensors = 4;
+		w.n_nodes = 2;
+		w.nodes[0] = 4;
+		w.nodes[1] = 3;
+		assert_int_equal(graph_try(&g, &w), 0);
+		w.tensors[3].src[1] = 4; /* 3 = 1 + 4 */
+		assert_refused(graph_try(&g, &w));
+		w.n_nodes = 1; /* nor where it is no node */
+		w.nodes[0] = 3;
+		assert_refused(graph_try(&g, &w));
+		w.tensors[3].src[1] = 2;
+		w.tensors[3].view_src = 4;
+		assert_refused(graph_try(&g, &w));
+		w.tensors[3].buffer = 0; /* both in no buffer */
+		w.tensors[3].data = 0;
+		assert_refused(graph_try(&g, &w));
+		w.tensors[2].view_src = 1; /* it can't borrow one either */
+		w.tensors[3] = graph_add(&g).tensors[2];
+		w.tensors[3].src[1] = 4;
+		assert_refused(graph_try(&g, &w));
+	}
+	assert_unharmed();
+}
+
+/* How blocks lie matters to who reads or writes them; a node that computes nothing does neither. */
+static void blocks_that_are_apart_are_looked_at_and_never_read(void **state)
+{
+	struct wire_graph w = graph_add(&g);
+	struct apir_tensor *turned = &w.tensors[2];
+
+	(void)state;
+	w.tensors[3] = w.tensors[2];
+	*turned = tensor_f32(4, g.buffer, 1024, 3, 256); /* q8_0 [256, 3], transposed */
+	turned->type = (uint32_t)ggml_type("q8_0");
+	turned->op = (uint32_t)ggml_op("TRANSPOSE");
+	turned->nb[0] = 272;
+	turned->nb[1] = 34;
+	turned->nb[2] = turned->nb[3] = 816;
+	w.n_tensors = 4;
+	w.n_nodes = 2;
+	w.nodes[0] = 4;
+	w.nodes[1] = 3;
+	assert_int_equal(graph_try(&g, &w), 0);
+	w.tensors[3].src[1] = 4;
+	assert_refused(graph_try(&g, &w));
+	w.tensors[3].src[1] = 2;
+	w.tensors[3].view_src = 4;
+	w.tensors[3].view_offs = w.tensors[3].data - turned->data;
+	assert_refused(graph_try(&g, &w));
+	w.tensors[3].view_src = w.tensors[3].view_offs = 0;
+	turned->op = (uint32_t)ggml_op("SQR"); /* one that computes */
+	turned->src[0] = 1;
+	assert_refused(graph_try(&g, &w));
+	w = graph_add(&g); /* floats that overlap */
+	w.tensors[0].nb[0] = 2;
+	assert_refused(graph_try(&g, &w));
+	assert_unharmed();
+}
+
 /* Types and operations */
 
 /* llama.cpp#13067 */
@@ -955,6 +1028,8 @@ int main(void)
 		TEST(sizes_larger_than_the_blob_are_refused),
 		TEST(copies_that_would_overflow_are_not_made),
 		TEST(cve_2026_34159_a_tensor_without_a_buffer_has_no_data),
+		TEST(cve_2026_34159_nor_is_it_read_through_a_node_that_computes_nothing),
+		TEST(blocks_that_are_apart_are_looked_at_and_never_read),
 		TEST(types_that_ggml_has_not_are_refused),
 		TEST(rows_of_partial_blocks_are_refused),
 		TEST(operations_that_carry_pointers_or_are_none_are_refused),

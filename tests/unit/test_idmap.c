@@ -46,6 +46,22 @@ static void a_second_value_for_an_id_does_not_replace_the_first(void **state)
 	idmap_fini(&m);
 }
 
+static void a_value_that_is_set_replaces_the_one_before(void **state)
+{
+	struct idmap m = { 0 };
+	uint32_t v;
+
+	(void)state;
+	assert_int_equal(idmap_reset(&m, 2), 0);
+	idmap_set(&m, 7, 1);
+	assert_int_equal(m.n_used, 1);
+	idmap_set(&m, 7, 2);
+	assert_int_equal(m.n_used, 1);
+	assert_true(idmap_find(&m, 7, &v));
+	assert_int_equal(v, 2);
+	idmap_fini(&m);
+}
+
 static void a_reset_map_has_forgotten_everything(void **state)
 {
 	struct idmap m = { 0 };
@@ -102,6 +118,7 @@ int main(void)
 		cmocka_unit_test(an_empty_map_finds_nothing),
 		cmocka_unit_test(too_many_ids_are_refused),
 		cmocka_unit_test(a_second_value_for_an_id_does_not_replace_the_first),
+		cmocka_unit_test(a_value_that_is_set_replaces_the_one_before),
 		cmocka_unit_test(a_reset_map_has_forgotten_everything),
 		cmocka_unit_test(every_id_is_found_with_its_value),
 		cmocka_unit_test(maps_are_seeded_apart),
