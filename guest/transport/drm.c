@@ -299,9 +299,10 @@ static int node_check(struct opening *o, const char *node, int fd)
 {
 	if (!node_has(fd, VIRTGPU_HAS_CONTEXT_INIT))
 		return fail(o, STAGE_FEATURES, -ENOTSUP,
-			"%s has no contexts: the guest needs Linux 5.16 or later, and the host a virtio-gpu "
-			"device with "
-			"context_init",
+			"%s is a virtio-gpu device without contexts (as QEMU's virtio-gpu-pci, vhost-user-gpu-pci and "
+			"vhost-user-vga): give the virtual machine one with context_init (QEMU's "
+			"vhost-user-test-device-pci before `ggml-virtgpu serve`, or its virtio-gpu-gl-pci); the guest "
+			"needs Linux 5.16 or later",
 			node);
 	if (!node_has(fd, VIRTGPU_HAS_BLOBS) || !node_has(fd, VIRTGPU_HAS_HOST_VISIBLE))
 		return fail(o, STAGE_FEATURES, -ENOTSUP,

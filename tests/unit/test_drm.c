@@ -40,8 +40,9 @@ static const struct row rows[] = {
 		.line = "cannot open " NODE ": No such device or address" },
 	{ "drm_no_contexts", .drm = { .driver = "virtio_gpu", .no_contexts = 1 }, .error = -ENOTSUP,
 		.line = NODE
-		" has no contexts: the guest needs Linux 5.16 or later, and the host a virtio-gpu device with "
-		"context_init" },
+		" is a virtio-gpu device without contexts (as QEMU's virtio-gpu-pci, vhost-user-gpu-pci and "
+		"vhost-user-vga): give the virtual machine one with context_init (QEMU's vhost-user-test-device-pci "
+		"before `ggml-virtgpu serve`, or its virtio-gpu-gl-pci); the guest needs Linux 5.16 or later" },
 	{ "drm_no_blobs", .drm = { .driver = "virtio_gpu", .no_blobs = 1 }, .error = -ENOTSUP,
 		.line = NODE " has no host-visible blobs: give the device blob resources and host memory (QEMU's "
 			     "virtio-gpu-gl: blob=on,hostmem=8G)" },
