@@ -3,11 +3,12 @@
  * Buffers: memory on the host under a handle. Here, each has a range of address space that nobody can touch, so
  * that tensor->data is an address within it and a stray access faults cleanly instead of reading something else.
  *
- * ggml's buffer functions return nothing: what fails is reported, noted for the next compute, and what should have
- * been read is filled with zeros, never with what lay there before.
+ * ggml's buffer functions return nothing: what fails is reported, noted in loss.h for the next compute, and what should
+ * have been read is filled with zeros, never with what lay there before.
  */
 #include "guest/guest.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -26,18 +27,31 @@ static struct buffer *buffer_context(const struct abi_buffer *b)
 	return b->context;
 }
 
+/* Nothing that is collected or posted may mean it any more. */
+static void buffer_forget(struct buffer *own)
+{
+	struct session *s = &plugin.session;
+	struct call c;
+
+	call_begin(&c, s, APIR_FN_BUFFER_FREE, "free_buffer");
+	if (session_alive(s)) {
+		call_u64(&c, own->handle);
+		(void)call_run(&c);
+	}
+	call_settle(&c);
+	loss_buffer_end(own);
+	atomic_fetch_add(&epoch, 1);
+	call_end(&c);
+}
+
 static void buffer_free(struct abi_buffer *b)
 {
 	struct buffer *own = buffer_context(b);
-	struct call c;
 
-	if (session_alive(&plugin.session)) {
-		call_begin(&c, &plugin.session, APIR_FN_BUFFER_FREE, "free_buffer");
-		call_u64(&c, own->handle);
-		(void)call_run(&c);
-		call_end(&c);
+	if (session_enter()) {
+		buffer_forget(own);
+		session_leave();
 	}
-	atomic_fetch_add(&epoch, 1);
 	munmap(own->base, own->size);
 	free(own);
 }
@@ -45,11 +59,6 @@ static void buffer_free(struct abi_buffer *b)
 static void *buffer_base(struct abi_buffer *b)
 {
 	return buffer_context(b)->base;
-}
-
-static void loss_note(void)
-{
-	session_note_loss(&plugin.session);
 }
 
 /* What ggml leaves free between a tensor's end and the next aligned address, if this write reaches that end. */
@@ -61,8 +70,7 @@ static uint64_t pad_behind(const struct abi_tensor *t, size_t offset, size_t siz
 }
 
 /* Small writes wait for others; true: taken care of. */
-static bool write_collect(
-	const struct buffer *b, const struct abi_tensor *t, const void *data, size_t offset, size_t size)
+static bool write_collect(struct buffer *b, const struct abi_tensor *t, const void *data, size_t offset, size_t size)
 {
 	struct session *s = &plugin.session;
 	uint64_t start = (uint64_t)((char *)t->data - b->base) + offset;
@@ -76,91 +84,150 @@ static bool write_collect(
 	if (offset == 0 && plugin.fn.blck_size(t->type) > 1)
 		return false;
 	session_lock(s);
-	taken = pending_add(&s->pending, b->handle, start, size, pad_behind(t, offset, size), data);
+	taken = pending_add(&s->pending, b, start, size, pad_behind(t, offset, size), data);
 	if (!taken) {
 		pending_flush(s);
-		taken = pending_add(&s->pending, b->handle, start, size, pad_behind(t, offset, size), data);
+		taken = pending_add(&s->pending, b, start, size, pad_behind(t, offset, size), data);
 	}
 	session_unlock(s);
 	return taken;
 }
 
-static void buffer_set(struct abi_buffer *b, struct abi_tensor *t, const void *data, size_t offset, size_t size)
+static void tensor_set(struct buffer *own, const struct abi_tensor *t, const void *data, size_t offset, size_t size)
 {
-	const struct buffer *own = buffer_context(b);
 	struct apir_tensor w;
 
 	if (!tensor_encode(t, &w)) {
 		say_error("set_tensor: %s is too large for the protocol, or another backend's", t->name);
-		loss_note();
+		loss_note_write(own);
 		return;
 	}
 	w.view_src = (uintptr_t)t->view_src;
-	if (!write_collect(own, t, data, offset, size) &&
-		!transfer_set(&plugin.session, own->handle, &w, data, offset, size))
-		loss_note();
+	if (!write_collect(own, t, data, offset, size) && !transfer_set(&plugin.session, own, &w, data, offset, size))
+		loss_note_write(own);
+}
+
+static void buffer_set(struct abi_buffer *b, struct abi_tensor *t, const void *data, size_t offset, size_t size)
+{
+	struct buffer *own = buffer_context(b);
+
+	if (!session_enter()) {
+		loss_note_write(own);
+		return;
+	}
+	tensor_set(own, t, data, offset, size);
+	session_leave();
+}
+
+static size_t tensor_get(struct buffer *own, const struct abi_tensor *t, void *data, size_t offset, size_t size)
+{
+	struct apir_tensor w;
+
+	return tensor_encode(t, &w) ? transfer_get(&plugin.session, own, &w, data, offset, size) : 0;
 }
 
 static void buffer_get(struct abi_buffer *b, const struct abi_tensor *t, void *data, size_t offset, size_t size)
 {
-	struct apir_tensor w;
+	struct buffer *own = buffer_context(b);
 	size_t got = 0;
 
-	if (tensor_encode(t, &w))
-		got = transfer_get(&plugin.session, buffer_context(b)->handle, &w, data, offset, size);
+	if (session_enter()) {
+		got = tensor_get(own, t, data, offset, size);
+		session_leave();
+	}
 	if (got < size) {
 		memset((char *)data + got, 0, size - got);
-		loss_note();
+		loss_note_read(own);
 	}
 }
 
 /* APIR 0.2 has no memset: the bytes travel. */
-static void buffer_memset(struct abi_buffer *b, struct abi_tensor *t, uint8_t value, size_t offset, size_t size)
+static bool tensor_memset(struct buffer *own, const struct abi_tensor *t, uint8_t value, size_t offset, size_t size)
 {
 	size_t room = size < (size_t)1 << 20 ? size : (size_t)1 << 20;
 	AUTO_FREE char *bytes = malloc(room ? room : 1);
 
-	if (!bytes) {
-		loss_note();
-		return;
-	}
+	if (!bytes)
+		return false;
 	memset(bytes, value, room);
 	for (size_t done = 0; done < size; done += room) {
 		size_t n = size - done < room ? size - done : room;
 
-		buffer_set(b, t, bytes, offset + done, n);
+		tensor_set(own, t, bytes, offset + done, n);
 	}
+	return true;
 }
 
-/* Both tensors must be the host's; otherwise ggml copies by get and set. */
-static bool buffer_copy(struct abi_buffer *b, const struct abi_tensor *src, struct abi_tensor *dst)
+static void buffer_memset(struct abi_buffer *b, struct abi_tensor *t, uint8_t value, size_t offset, size_t size)
+{
+	struct buffer *own = buffer_context(b);
+	bool done = false;
+
+	if (session_enter()) {
+		done = tensor_memset(own, t, value, offset, size);
+		session_leave();
+	}
+	if (!done)
+		loss_note_write(own);
+}
+
+static bool tensor_copy(
+	const struct buffer *from, struct buffer *to, const struct abi_tensor *src, const struct abi_tensor *dst)
 {
 	struct apir_tensor ws, wd;
 	bool done = false;
 	struct call c;
 
-	if (!buffer_of(src) || !tensor_encode(src, &ws) || !tensor_encode(dst, &wd) || !session_alive(&plugin.session))
+	if (!tensor_encode(src, &ws) || !tensor_encode(dst, &wd) || !session_alive(&plugin.session))
 		return false;
 	call_begin(&c, &plugin.session, APIR_FN_BUFFER_CPY_TENSOR, "cpy_tensor");
-	call_u64(&c, buffer_context(b)->handle);
+	call_u64(&c, to->handle);
 	call_bytes(&c, &ws, sizeof ws);
 	call_bytes(&c, &wd, sizeof wd);
 	if (call_run(&c) < 0 || !cursor_read_bool(&c.reply, &done))
 		done = false;
+	done |= loss_spread(from, to);
 	call_end(&c);
 	return done;
 }
 
-static void buffer_clear(struct abi_buffer *b, uint8_t value)
+/* Both tensors must be the host's; otherwise ggml copies by get and set. */
+static bool buffer_copy(struct abi_buffer *b, const struct abi_tensor *src, struct abi_tensor *dst)
+{
+	const struct buffer *from = buffer_of(src);
+	bool done = false;
+
+	if (from && session_enter()) {
+		done = tensor_copy(from, buffer_context(b), src, dst);
+		session_leave();
+	}
+	return done;
+}
+
+static int host_clear(const struct buffer *own, uint8_t value)
 {
 	struct call c;
+	int err;
 
 	call_begin(&c, &plugin.session, APIR_FN_BUFFER_CLEAR, "clear");
-	call_u64(&c, buffer_context(b)->handle);
+	call_u64(&c, own->handle);
 	call_u32(&c, value);
-	if (call_run(&c) < 0)
-		loss_note();
+	err = call_run(&c);
 	call_end(&c);
+	return err;
+}
+
+static void buffer_clear(struct abi_buffer *b, uint8_t value)
+{
+	struct buffer *own = buffer_context(b);
+	int err = -EBUSY;
+
+	if (session_enter()) {
+		err = host_clear(own, value);
+		session_leave();
+	}
+	if (err < 0)
+		loss_note_write(own);
 }
 
 static const struct abi_buffer_i buffer_iface = {
@@ -173,7 +240,7 @@ static const struct abi_buffer_i buffer_iface = {
 	.clear = buffer_clear,
 };
 
-const struct buffer *buffer_of(const struct abi_tensor *t)
+struct buffer *buffer_of(const struct abi_tensor *t)
 {
 	const struct abi_buffer *b = t->view_src ? t->view_src->buffer : t->buffer;
 
@@ -194,7 +261,25 @@ static uint64_t host_alloc(size_t size)
 	return handle;
 }
 
-struct abi_buffer *buffer_new(size_t size)
+/* Room at the host for b, and ggml's object for it. */
+static struct abi_buffer *buffer_place(struct buffer *b, size_t size)
+{
+	struct abi_buffer *made;
+
+	b->handle = host_alloc(size);
+	made = b->handle ? plugin.fn.buffer_init(&plugin.buft, buffer_iface, b, size) : NULL;
+	if (!made && session_alive(&plugin.session))
+		say_error("alloc_buffer: the host's device has no %zu bytes", size);
+	if (!made)
+		return NULL;
+	session_lock(&plugin.session);
+	loss_buffer_begin(b);
+	atomic_fetch_add(&epoch, 1);
+	session_unlock(&plugin.session);
+	return made;
+}
+
+static struct abi_buffer *buffer_make(size_t size)
 {
 	struct buffer *b = calloc(1, sizeof *b);
 	struct abi_buffer *made;
@@ -208,14 +293,21 @@ struct abi_buffer *buffer_new(size_t size)
 		free(b);
 		return NULL;
 	}
-	atomic_fetch_add(&epoch, 1);
-	b->handle = host_alloc(size);
-	made = b->handle ? plugin.fn.buffer_init(&plugin.buft, buffer_iface, b, size) : NULL;
+	made = buffer_place(b, size);
 	if (!made) {
-		if (session_alive(&plugin.session))
-			say_error("alloc_buffer: the host's device has no %zu bytes", size);
 		munmap(b->base, b->size);
 		free(b);
+	}
+	return made;
+}
+
+struct abi_buffer *buffer_new(size_t size)
+{
+	struct abi_buffer *made = NULL;
+
+	if (session_enter()) {
+		made = buffer_make(size);
+		session_leave();
 	}
 	return made;
 }

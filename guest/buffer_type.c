@@ -28,30 +28,39 @@ static size_t buft_max_size(union abi_buft *buft)
 	return plugin.max_size;
 }
 
+/* 0: the host doesn't say. */
+static uint64_t host_alloc_size(const struct abi_tensor *t, size_t least)
+{
+	uint64_t size = 0;
+	struct call c;
+
+	call_begin(&c, &plugin.session, APIR_FN_BUFT_ALLOC_SIZE, "get_alloc_size");
+	call_u64(&c, plugin.buft_handle);
+	tensor_encode_raw(&c, t);
+	if (call_run(&c) < 0 || !cursor_read_u64(&c.reply, &size) || size < least)
+		size = 0;
+	call_end(&c);
+	return size;
+}
+
 /* Devices pad rows of quantised types, and some operations need memory behind their result: only the host knows. */
 static size_t buft_alloc_size(union abi_buft *buft, const struct abi_tensor *t)
 {
 	size_t plain = plugin.fn.nbytes(t);
 	struct signature sig;
 	uint64_t size = 0;
-	struct call c;
 
 	(void)buft;
-	if (!session_alive(&plugin.session)) /* nor are locks to be had in a forked child */
+	if (!session_alive(&plugin.session) || !session_enter())
 		return plain;
 	signature_make(&sig, t);
-	if (memo_get(&plugin.alloc_sizes, &sig, &size))
-		return size;
-	call_begin(&c, &plugin.session, APIR_FN_BUFT_ALLOC_SIZE, "get_alloc_size");
-	call_u64(&c, plugin.buft_handle);
-	tensor_encode_raw(&c, t);
-	if (call_run(&c) < 0 || !cursor_read_u64(&c.reply, &size) || size < plain)
-		size = 0;
-	call_end(&c);
-	if (!size)
-		return plain;
-	memo_put(&plugin.alloc_sizes, &sig, size);
-	return size;
+	if (!memo_get(&plugin.alloc_sizes, &sig, &size)) {
+		size = host_alloc_size(t, plain);
+		if (size)
+			memo_put(&plugin.alloc_sizes, &sig, size);
+	}
+	session_leave();
+	return size ? size : plain;
 }
 
 static bool buft_is_host(union abi_buft *buft)

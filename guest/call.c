@@ -22,12 +22,17 @@ void call_header(struct call *c, enum apir_fn fn)
 	c->args.pos = n;
 }
 
-void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *name)
+void call_enter(struct call *c, struct session *s, const char *name)
 {
 	c->session = s;
 	c->name = name;
 	session_lock(s);
 	c->guarded = guard_enter();
+}
+
+void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *name)
+{
+	call_enter(c, s, name);
 	/* What is pending must be there before anything that could see that it isn't. */
 	if (fn >= APIR_FN_BUFFER_BASE && s->pending.n)
 		pending_flush(s);
@@ -76,42 +81,56 @@ static void complain(struct session *s, const char *name, int64_t code)
 			(long long)code);
 }
 
-/* Waits for what was posted in the slot, if anything; where that failed it is reported, and the next compute fails. */
+/* Waits for what was posted in the slot; where that failed it is reported, and what is lost by it is noted. */
 static void slot_settle(struct session *s, struct slot *slot)
 {
 	int32_t status = 0;
-	int64_t code;
+	int64_t code = command_await(s, &slot->reply, slot->has_status, 0);
 
-	if (!slot->posted)
-		return;
-	code = command_await(s, &slot->reply, slot->has_status, 0);
 	if (apir_forward_ok(code) && slot->has_status)
 		memcpy(&status, (char *)slot->reply.ptr + sizeof(uint32_t), sizeof status);
 	if (apir_forward_ok(code) && !session_alive(s)) /* what was read may be none of the host's */
 		code = -EPIPE;
-	if (!apir_forward_ok(code) || status) {
-		if (!apir_forward_ok(code))
-			complain(s, slot->posted, code);
-		session_note_loss(s);
+	if (!apir_forward_ok(code))
+		complain(s, slot->posted, code);
+	if (!apir_forward_ok(code) || status)
+		loss_note(slot->owner, &slot->touched);
+	else if (slot->owner)
+		loss_follow(slot->owner, &slot->touched);
+	if (slot->bulk) {
+		slot->bulk->failed = !apir_forward_ok(code);
+		slot->bulk->slot = NULL;
 	}
 	slot->posted = NULL;
 }
 
-void call_settle(struct call *c)
+/* In the order in which they were posted, so that what follows from a loss is lost, too. */
+static void settle_up_to(struct session *s, uint64_t turn)
 {
-	for (size_t i = 0; i < SESSION_SLOTS; i++)
-		slot_settle(c->session, &c->session->slots[i]);
+	for (;;) {
+		struct slot *first = NULL;
+
+		for (size_t i = 0; i < SESSION_SLOTS; i++) {
+			struct slot *slot = &s->slots[i];
+
+			if (slot->posted && slot->turn <= turn && (!first || slot->turn < first->turn))
+				first = slot;
+		}
+		if (!first)
+			return;
+		slot_settle(s, first);
+	}
 }
 
-void session_settle(struct session *s)
+void call_settle(struct call *c)
 {
-	struct call c;
+	settle_up_to(c->session, UINT64_MAX);
+}
 
-	c.session = s;
-	session_lock(s);
-	c.guarded = guard_enter();
-	call_settle(&c);
-	call_end(&c);
+void call_settle_slot(struct call *c, struct slot *slot)
+{
+	if (slot->posted)
+		settle_up_to(c->session, slot->turn);
 }
 
 struct slot *call_slot(struct call *c, bool data)
@@ -129,7 +148,25 @@ struct slot *call_slot(struct call *c, bool data)
 		return NULL;
 	if (data && !slot->data.ptr && blob_make(s, PENDING_RUN, &slot->data) < 0)
 		return NULL;
+	slot->owner = NULL;
+	slot->touched = (struct touched){ .buffers = slot->few };
+	slot->bulk = NULL;
 	return slot;
+}
+
+bool call_slot_writes(struct slot *slot, struct buffer *b)
+{
+	size_t n = slot->touched.n;
+
+	for (size_t i = 0; i < n; i++) {
+		if (slot->few[i] == b)
+			return true;
+	}
+	if (n == SLOT_BUFFERS)
+		return false;
+	slot->few[n] = b;
+	slot->touched.n = slot->touched.n_written = n + 1;
+	return true;
 }
 
 bool call_post(struct call *c, struct slot *slot, unsigned flags)
@@ -141,17 +178,12 @@ bool call_post(struct call *c, struct slot *slot, unsigned flags)
 	if (!c->broken &&
 		command_send(s, &slot->reply, s->command, c->args.pos, flags & POST_MORE ? SUBMIT_MORE : 0) == 0) {
 		slot->posted = c->name;
+		slot->turn = ++s->turns;
 		slot->has_status = flags & POST_STATUS;
 		return true;
 	}
 	complain(s, c->name, -EPIPE);
-	session_note_loss(s);
 	return false;
-}
-
-void call_settle_slot(struct call *c, struct slot *slot)
-{
-	slot_settle(c->session, slot);
 }
 
 static int run(struct call *c, bool long_wait, bool quiet)

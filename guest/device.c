@@ -21,17 +21,24 @@ static const char *dev_description(struct abi_device *d)
 	return plugin.device_description;
 }
 
+static void host_memory(uint64_t *free_bytes, uint64_t *total)
+{
+	struct call c;
+
+	call_begin(&c, &plugin.session, APIR_FN_DEVICE_MEMORY, "get_memory");
+	if (call_run(&c) < 0 || !cursor_read_u64(&c.reply, free_bytes) || !cursor_read_u64(&c.reply, total))
+		*free_bytes = *total = 0;
+	call_end(&c);
+}
+
 static void dev_memory(struct abi_device *d, size_t *free_bytes, size_t *total)
 {
 	uint64_t f = 0, t = 0;
-	struct call c;
 
 	(void)d;
-	if (session_alive(&plugin.session)) {
-		call_begin(&c, &plugin.session, APIR_FN_DEVICE_MEMORY, "get_memory");
-		if (call_run(&c) < 0 || !cursor_read_u64(&c.reply, &f) || !cursor_read_u64(&c.reply, &t))
-			f = t = 0;
-		call_end(&c);
+	if (session_alive(&plugin.session) && session_enter()) {
+		host_memory(&f, &t);
+		session_leave();
 	}
 	*free_bytes = f;
 	*total = t;
@@ -74,18 +81,30 @@ static bool op_fits(const struct abi_tensor *op)
 	return true;
 }
 
+static bool host_supports(const struct abi_tensor *op, const struct signature *sig)
+{
+	bool yes = false;
+	struct call c;
+	int err;
+
+	call_begin(&c, &plugin.session, APIR_FN_DEVICE_SUPPORTS_OP, "supports_op");
+	tensor_encode_raw(&c, op);
+	err = call_run(&c);
+	if (!err && cursor_read_bool(&c.reply, &yes))
+		memo_put(&plugin.supports, sig, yes);
+	call_end(&c);
+	return err == -EPIPE || yes;
+}
+
 /*
- * Once the host is gone the answer is yes: the next compute fails then, while a no about tensors that lie here already
+ * Where nobody can be asked the answer is yes: the next compute fails then, while a no about tensors that lie here already
  * would make ggml's scheduler abort the program. So it is where the protocol can't carry an operation whose result lies
  * here: a node that writes into a cache past 32 bits, say.
  */
 static bool dev_supports_op(struct abi_device *d, const struct abi_tensor *op)
 {
 	struct signature sig;
-	bool yes = false;
 	uint64_t answer;
-	struct call c;
-	int err;
 
 	(void)d;
 	if (op->type < 0 || op->op < 0 || op->op >= ABI_N_OPS)
@@ -94,18 +113,13 @@ static bool dev_supports_op(struct abi_device *d, const struct abi_tensor *op)
 		return true;
 	if (!op_fits(op))
 		return buffer_of(op) != NULL;
-	if (!session_alive(&plugin.session)) /* nor are locks to be had in a forked child */
+	if (!session_alive(&plugin.session) || !session_enter())
 		return true;
 	signature_make(&sig, op);
-	if (memo_get(&plugin.supports, &sig, &answer))
-		return answer;
-	call_begin(&c, &plugin.session, APIR_FN_DEVICE_SUPPORTS_OP, "supports_op");
-	tensor_encode_raw(&c, op);
-	err = call_run(&c);
-	if (!err && cursor_read_bool(&c.reply, &yes))
-		memo_put(&plugin.supports, &sig, yes);
-	call_end(&c);
-	return err == -EPIPE || yes;
+	if (!memo_get(&plugin.supports, &sig, &answer))
+		answer = host_supports(op, &sig);
+	session_leave();
+	return answer;
 }
 
 static bool dev_supports_buft(struct abi_device *d, union abi_buft *buft)

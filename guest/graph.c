@@ -33,6 +33,8 @@ struct kept {
 	uint32_t n_sent; /* of the nodes */
 	uint64_t last_used, epoch;
 	bool proven; /* the host has computed it once */
+	struct touched touched;
+	size_t touched_room;
 };
 
 static struct kept kept[GRAPHS_KEPT]; /* under the session's lock, as all below */
@@ -79,6 +81,52 @@ static bool remember(struct kept *k, const struct abi_graph *graph, const struct
 	}
 	k->seen[k->n_seen++] = (struct seen){ t, *t, graph_count_of(graph, t), sent };
 	return true;
+}
+
+static bool touch(struct kept *k, struct buffer *b, bool written)
+{
+	struct touched *t = &k->touched;
+	size_t i = 0;
+
+	while (b && i < t->n && t->buffers[i] != b)
+		i++;
+	if (!b || i < t->n_written || (i < t->n && !written))
+		return true;
+	if (i == k->touched_room) {
+		size_t more = i ? i * 2 : 16;
+		struct buffer **buffers = realloc(t->buffers, more * sizeof(struct buffer *));
+
+		if (!buffers)
+			return false;
+		t->buffers = buffers;
+		k->touched_room = more;
+	}
+	if (i == t->n)
+		t->n++;
+	t->buffers[i] = b;
+	if (written) {
+		t->buffers[i] = t->buffers[t->n_written];
+		t->buffers[t->n_written++] = b;
+	}
+	return true;
+}
+
+/* What it writes are its nodes' results. Nodes that compute nothing neither write nor read. */
+static bool touched_find(struct kept *k, struct abi_graph *graph, uint32_t n_nodes)
+{
+	bool ok = true;
+
+	k->touched.n = k->touched.n_written = 0;
+	for (uint32_t i = 0; ok && i < n_nodes; i++) {
+		const struct abi_tensor *t = plugin.fn.graph_node(graph, (int)i);
+
+		if (op_idle(t))
+			continue;
+		ok = touch(k, buffer_of(t), true);
+		for (int n = 0; ok && n < ABI_SRCS; n++)
+			ok = !t->src[n] || touch(k, buffer_of(t->src[n]), false);
+	}
+	return ok;
 }
 
 /* A graph whose copy doesn't fit in memory is written anew each time. */
@@ -159,7 +207,7 @@ static struct kept *graph_place(
 	for (;;) {
 		enum graph_written written;
 
-		if (!room_make(s, k, room) || idmap_reset(&ids, max_ids) < 0) {
+		if (!room_make(s, k, room) || idmap_reset(&ids, max_ids) < 0 || !touched_find(k, graph, n_nodes)) {
 			if (session_alive(s))
 				snprintf(why, why_size, "there is no memory for it");
 			return NULL;
@@ -182,16 +230,48 @@ static struct kept *graph_place(
 
 /*
  * A graph that the host has computed before is posted: its result is waited for when something is read, or by
- * synchronize. Should it fail then, what is read is zeros and the next compute fails.
+ * synchronize. Should it fail then, what is read is zeros and the stream's next compute fails.
  */
-static bool graph_post(struct call *c)
+static bool graph_post(struct call *c, struct stream *stream, const struct kept *k)
 {
 	struct slot *slot = call_slot(c, false);
 
-	return slot && call_post(c, slot, POST_STATUS);
+	if (!slot)
+		return false;
+	slot->owner = stream;
+	slot->touched = k->touched;
+	return call_post(c, slot, POST_STATUS);
 }
 
-int32_t graph_compute(struct abi_graph *graph, uint64_t *losses_seen)
+/* Whether the stream has to be told of a loss: what it would compute from isn't what it should be. */
+static bool graph_lost(struct call *c, struct stream *stream, const struct touched *t)
+{
+	if (!loss_due(stream, t))
+		return false;
+	call_settle(c);
+	loss_told(stream, t);
+	return true;
+}
+
+static int32_t graph_run(struct call *c, struct stream *stream, struct kept *k, size_t size)
+{
+	int32_t status;
+
+	if (graph_lost(c, stream, &k->touched))
+		return ABI_STATUS_FAILED;
+	if (k->n_sent == 0)
+		return ABI_STATUS_SUCCESS; /* there is nothing to compute */
+	call_header(c, APIR_FN_GRAPH_COMPUTE);
+	call_u32(c, k->shm.res_id);
+	call_u64(c, size);
+	if (k->proven && graph_post(c, stream, k))
+		return ABI_STATUS_SUCCESS;
+	if (call_run_long(c) < 0 || !cursor_read_i32(&c->reply, &status) || graph_lost(c, stream, &k->touched))
+		return ABI_STATUS_FAILED;
+	return status;
+}
+
+int32_t graph_compute(struct stream *stream, struct abi_graph *graph)
 {
 	struct session *s = &plugin.session;
 	int32_t status = ABI_STATUS_FAILED;
@@ -202,21 +282,13 @@ int32_t graph_compute(struct abi_graph *graph, uint64_t *losses_seen)
 
 	call_begin(&c, s, APIR_FN_GRAPH_COMPUTE, "graph_compute");
 	k = session_alive(s) ? graph_place(&c, s, graph, &n, why, sizeof why) : NULL;
-	if (k && k->n_sent == 0) {
-		status = ABI_STATUS_SUCCESS; /* there is nothing to compute */
-	} else if (k) {
-		call_u32(&c, k->shm.res_id);
-		call_u64(&c, n);
-		if (k->proven && graph_post(&c))
-			status = ABI_STATUS_SUCCESS;
-		else if (call_run_long(&c) < 0 || !cursor_read_i32(&c.reply, &status))
-			status = ABI_STATUS_FAILED;
+	if (k) {
+		status = graph_run(&c, stream, k, n);
 		k->proven = status == ABI_STATUS_SUCCESS;
 	} else if (why[0]) {
 		say_error("graph_compute: this graph cannot go to the host: %s", why);
 	}
-	/* Inputs that didn't arrive: whatever was computed is not what was asked for. */
-	if (session_take_loss(s, losses_seen) || !session_alive(s))
+	if (!session_alive(s)) /* memory may have gone away meanwhile */
 		status = ABI_STATUS_FAILED;
 	call_end(&c);
 	return status;

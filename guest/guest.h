@@ -4,7 +4,9 @@
 #define GUEST_GUEST_H
 
 #include "ggml-abi/symbols.h"
+#include "guest/buffer.h"
 #include "guest/call.h"
+#include "guest/loss.h"
 #include "guest/memo.h"
 #include "proto/idmap.h"
 
@@ -40,20 +42,6 @@ void buffer_type_setup(void);
 /* stream.c: ggml's init_backend for our device */
 struct abi_backend *stream_new(struct abi_device *dev, const char *params);
 
-/* buffer.c */
-struct buffer {
-	uint64_t handle; /* the host's */
-	char *base;      /* address space reserved here, never accessible */
-	size_t size;
-};
-/* Makes a buffer of the host's, NULL when it has no memory. */
-struct abi_buffer *buffer_new(size_t size);
-/* The tensor's buffer if it is one of ours, following its view; NULL otherwise. */
-const struct buffer *buffer_of(const struct abi_tensor *t);
-
-/* Changes whenever a buffer comes or goes: addresses may mean something else then. */
-uint64_t buffers_epoch(void);
-
 /* tensor.c. Why a tensor can't travel, as the end of a sentence: another's buffer, or a dimension or stride past 32 bits.
  * NULL: it can. */
 const char *tensor_fault(const struct abi_tensor *t);
@@ -66,7 +54,7 @@ bool tensor_fits(const struct abi_tensor *t);
 /* Appends the raw structs that supports_op and get_alloc_size take. */
 void tensor_encode_raw(struct call *c, const struct abi_tensor *op);
 
-/* graph.c: computes the graph on the host; ggml's status. losses_seen: the stream's, for session_take_loss(). */
-int32_t graph_compute(struct abi_graph *graph, uint64_t *losses_seen);
+/* graph.c: computes the stream's graph on the host; ggml's status. */
+int32_t graph_compute(struct stream *stream, struct abi_graph *graph);
 
 #endif

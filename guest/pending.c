@@ -13,7 +13,8 @@
 #include "guest/call.h"
 #include "platform/guard.h"
 
-bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t pad, const void *data)
+bool pending_add(
+	struct pending *p, struct buffer *buffer, uint64_t start, uint64_t size, uint64_t pad, const void *data)
 {
 	size_t at;
 
@@ -35,27 +36,22 @@ bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t si
 	return true;
 }
 
-/* One run of writes as one command, from writes[first] on; returns the next run's first. */
-static size_t run_post(struct session *s, size_t first)
+/* One run of writes as one command, from writes[first] on, which isn't there yet; returns the next run's first. */
+static size_t run_post(struct call *c, size_t first)
 {
-	const struct pending *p = &s->pending;
+	const struct pending *p = &c->session->pending;
 	const struct pending_write *w = &p->writes[first];
 	uint64_t start = w->start, end = start;
-	struct apir_tensor t = { .id = 1, .type = ABI_TYPE_I8, .buffer = w->buffer, .data = start };
-	struct slot *slot;
+	struct buffer *b = w->buffer;
+	struct apir_tensor t = { .id = 1, .type = ABI_TYPE_I8, .buffer = b->handle, .data = start };
+	struct slot *slot = call_slot(c, true);
 	size_t i = first;
-	struct call c;
 	uint8_t *out;
 
-	c.session = s;
-	c.name = "set_tensor";
-	slot = call_slot(&c, true);
-	if (!slot) {
-		session_note_loss(s);
-		return p->n;
-	}
+	if (!slot)
+		return first;
 	out = slot->data.ptr;
-	for (uint64_t pad = 0; i < p->n && w->buffer == t.buffer; i++, w++) {
+	for (uint64_t pad = 0; i < p->n && w->buffer == b; i++, w++) {
 		if ((w->start != end && w->start != end + pad) || w->start - start + w->size > PENDING_RUN)
 			break;
 		memset(out + (end - start), 0, w->start - end);
@@ -67,55 +63,56 @@ static size_t run_post(struct session *s, size_t first)
 	t.ne[1] = t.ne[2] = t.ne[3] = 1;
 	t.nb[0] = 1;
 	t.nb[1] = t.nb[2] = t.nb[3] = t.ne[0];
-	call_header(&c, APIR_FN_BUFFER_SET_TENSOR);
-	call_u64(&c, t.buffer);
-	call_bytes(&c, &t, sizeof t);
-	call_u32(&c, slot->data.res_id);
-	call_u64(&c, 0);
-	call_u64(&c, t.ne[0]);
-	call_post(&c, slot, POST_MORE);
-	return i;
+	call_header(c, APIR_FN_BUFFER_SET_TENSOR);
+	call_u64(c, t.buffer);
+	call_bytes(c, &t, sizeof t);
+	call_u32(c, slot->data.res_id);
+	call_u64(c, 0);
+	call_u64(c, t.ne[0]);
+	call_slot_writes(slot, b);
+	return call_post(c, slot, POST_MORE) ? i : first;
 }
 
 /* As many as one command holds, each as it is, from writes[first] on; returns the first that isn't in it. */
-static size_t writes_post(struct session *s, size_t first)
+static size_t writes_post(struct call *c, size_t first)
 {
 	static const uint8_t zeros[8];
-	const struct pending *p = &s->pending;
-	struct slot *slot;
+	const struct pending *p = &c->session->pending;
+	struct slot *slot = call_slot(c, false);
 	size_t i = first;
-	struct call c;
 
-	c.session = s;
-	c.name = "write";
-	slot = call_slot(&c, false);
-	if (!slot) {
-		session_note_loss(s);
-		return p->n;
-	}
-	call_header(&c, APIR_FN_WRITE);
+	if (!slot)
+		return first;
+	call_header(c, APIR_FN_WRITE);
 	for (; i < p->n; i++) {
 		const struct pending_write *w = &p->writes[i];
-		const struct apir_write head = { w->buffer, w->start, w->size };
+		const struct apir_write head = { w->buffer->handle, w->start, w->size };
 
-		if (cursor_left(&c.args) < sizeof head + w->size + sizeof zeros)
+		if (cursor_left(&c->args) < sizeof head + w->size + sizeof zeros || !call_slot_writes(slot, w->buffer))
 			break;
-		call_bytes(&c, &head, sizeof head);
-		call_bytes(&c, p->bytes + w->at, w->size);
-		call_bytes(&c, zeros, -w->size & 7);
+		call_bytes(c, &head, sizeof head);
+		call_bytes(c, p->bytes + w->at, w->size);
+		call_bytes(c, zeros, -w->size & 7);
 	}
-	call_post(&c, slot, POST_MORE);
-	return i;
+	return call_post(c, slot, POST_MORE) ? i : first;
 }
 
 void pending_flush(struct session *s)
 {
+	const bool as_writes = s->features & APIR_FEATURE_WRITE;
+	struct call c = { .session = s, .name = as_writes ? "write" : "set_tensor" };
 	bool guarded = guard_enter();
+	size_t i = 0;
 
-	if (!session_alive(s))
-		session_note_loss(s);
-	for (size_t i = 0; i < s->pending.n;)
-		i = s->features & APIR_FEATURE_WRITE ? writes_post(s, i) : run_post(s, i);
+	while (i < s->pending.n && session_alive(s)) {
+		size_t next = as_writes ? writes_post(&c, i) : run_post(&c, i);
+
+		if (next == i)
+			break;
+		i = next;
+	}
+	for (; i < s->pending.n; i++)
+		loss_note_write(s->pending.writes[i].buffer);
 	guard_leave(guarded);
 	s->pending.n = s->pending.used = 0;
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buffer;
 struct session;
 
 #define PENDING_WRITES 64
@@ -18,7 +19,7 @@ struct session;
 #define PENDING_RUN    0x8000 /* what one command carries */
 
 struct pending_write {
-	uint64_t buffer;      /* the host's handle */
+	struct buffer *buffer;
 	uint64_t start, size; /* within the buffer, bytes */
 	uint64_t pad;         /* bytes behind it that nothing lives in: up to where the next tensor may start */
 	size_t at;            /* in bytes[] */
@@ -32,8 +33,9 @@ struct pending {
 
 /* Collects a write, under the session's lock; the bytes are copied. False: it isn't small, or there is no room or
  * it overlaps another: flush and try again, or send it alone. pad: how many bytes behind it hold nothing. */
-bool pending_add(struct pending *p, uint64_t buffer, uint64_t start, uint64_t size, uint64_t pad, const void *data);
-/* Posts everything. What fails is noted as a loss. */
+bool pending_add(
+	struct pending *p, struct buffer *buffer, uint64_t start, uint64_t size, uint64_t pad, const void *data);
+/* Posts everything. What can't be, or fails, is noted in loss.h. */
 void pending_flush(struct session *s);
 
 #endif

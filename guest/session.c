@@ -43,42 +43,31 @@ bool session_alive(const struct session *s)
 
 bool session_death_untold(struct session *s)
 {
-	return !atomic_load_explicit(&forked, memory_order_relaxed) && !atomic_exchange(&s->told, true);
+	return !session_forked() && !atomic_exchange(&s->told, true);
 }
 
-void session_note_loss(struct session *s)
+bool session_forked(void)
 {
-	atomic_store(&s->untrusted, true);
-	atomic_fetch_add(&s->losses, 1);
+	return atomic_load_explicit(&forked, memory_order_relaxed);
 }
 
-bool session_lost(const struct session *s)
+bool session_enter(void)
 {
-	return atomic_load(&s->untrusted);
+	return !session_forked();
 }
 
-bool session_take_loss(struct session *s, uint64_t *seen)
+void session_leave(void)
 {
-	uint64_t losses = atomic_load(&s->losses);
-
-	if (losses == *seen)
-		return false;
-	*seen = losses;
-	atomic_store(&s->untrusted, false);
-	return true;
 }
 
-/* In a forked child the lock may be held by a thread that isn't there; nothing is sent from there anyway. */
 void session_lock(struct session *s)
 {
-	if (!atomic_load_explicit(&forked, memory_order_relaxed))
-		pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&s->lock);
 }
 
 void session_unlock(struct session *s)
 {
-	if (!atomic_load_explicit(&forked, memory_order_relaxed))
-		pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* Unset is the newest that both ends speak; each of our extensions is asked for on its own (greeting, hello). */

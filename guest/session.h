@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "guest/loss.h"
 #include "guest/pending.h"
 #include "guest/transport/transport.h"
 #include "proto/apir_wire.h"
@@ -21,10 +22,18 @@
 /* For a command that nobody waits for: where it will be answered, and data of its own. Made when first used. */
 #define SESSION_SLOTS 12
 
+#define SLOT_BUFFERS 4
+
 struct slot {
 	struct shm data, reply;
 	const char *posted; /* the command that is on its way; NULL: none */
 	bool has_status;    /* it answers with a ggml status */
+	uint64_t turn;      /* the order in which they were posted, and are done */
+	/* Should it fail, this is lost: loss.h. */
+	struct stream *owner;
+	struct touched touched;
+	struct buffer *few[SLOT_BUFFERS]; /* `touched` of a void call */
+	struct bulk *bulk;                /* what its bytes travel in; NULL: nothing of its own */
 };
 
 /* What tensors' bytes travel through, in pieces: transfer.c. */
@@ -34,6 +43,7 @@ struct slot {
 struct bulk {
 	struct shm shm;
 	struct slot *slot; /* of the piece on its way; NULL: none */
+	bool failed;       /* the last one did */
 };
 
 struct session {
@@ -45,11 +55,10 @@ struct session {
 	struct pending pending;
 	_Atomic uint32_t *beat; /* the host's heartbeat word; NULL: it has none */
 	_Atomic bool dead;
-	_Atomic bool told;       /* that it is dead */
-	_Atomic bool torn;       /* the device took its memory away: as dead */
-	_Atomic uint64_t losses; /* how often something was lost on the way; every stream's next compute must fail */
-	_Atomic bool untrusted;  /* what is read now may lack what was lost: zeros are given instead */
+	_Atomic bool told; /* that it is dead */
+	_Atomic bool torn; /* the device took its memory away: as dead */
 	_Atomic uint32_t complaints;
+	uint64_t turns;                            /* commands posted so far */
 	bool plain;                                /* APIR 0.2 and nothing beyond: GGML_VIRTGPU_PROTOCOL */
 	uint64_t features;                         /* agreed with the host; APIR_FEATURE_* */
 	_Alignas(8) uint8_t command[APIR_CMD_MAX]; /* the call at hand, under the lock */
@@ -58,16 +67,19 @@ struct session {
 /* Connects, greets, has the backend library loaded. 0, or -errno and one line in err. */
 int session_open(struct session *s, char *err, size_t err_size);
 void session_close(struct session *s);
+/*
+ * Every function that ggml calls and that may lock, ask or change something begins with session_enter(), and ends with
+ * session_leave() if that was true. False: it can do no more than give the answer that it has for such a case. A forked
+ * child: its parent's context isn't its own, and a lock may be held by a thread that isn't there.
+ */
+bool session_enter(void);
+void session_leave(void);
+bool session_forked(void);
 void session_lock(struct session *s);
 void session_unlock(struct session *s);
 /* Whether calls can still succeed; false in a forked child too. */
 bool session_alive(const struct session *s);
 /* Whether to tell of its death now: true once, and in no forked child. */
 bool session_death_untold(struct session *s);
-/* Notes that a void call's work was lost: every stream's next compute fails, and until then reads give zeros. */
-void session_note_loss(struct session *s);
-bool session_lost(const struct session *s);
-/* True when something was lost since the stream last asked; `seen` is the stream's own memory. */
-bool session_take_loss(struct session *s, uint64_t *seen);
 
 #endif

@@ -13,33 +13,57 @@ static const char *stream_name(struct abi_backend *b)
 
 static void stream_free(struct abi_backend *b)
 {
-	free(b->context);
+	struct stream *stream = b->context;
+	struct call c;
+
+	if (session_enter()) {
+		call_enter(&c, &plugin.session, "free");
+		call_settle(&c);
+		loss_stream_end(stream);
+		call_end(&c);
+		session_leave();
+	}
+	free(stream);
 	free(b);
 }
 
 static void stream_synchronize(struct abi_backend *b)
 {
+	struct call c;
+
 	(void)b;
-	session_settle(&plugin.session);
+	if (!session_enter())
+		return;
+	call_enter(&c, &plugin.session, "synchronize");
+	call_settle(&c);
+	call_end(&c);
+	session_leave();
 }
 
 static int32_t stream_compute(struct abi_backend *b, struct abi_graph *graph)
 {
-	return graph_compute(graph, b->context);
+	int32_t status = ABI_STATUS_FAILED;
+
+	if (session_enter()) {
+		status = graph_compute(b->context, graph);
+		session_leave();
+	}
+	return status;
 }
 
-struct abi_backend *stream_new(struct abi_device *dev, const char *params)
+static struct abi_backend *stream_make(struct abi_device *dev)
 {
 	struct abi_backend *b = calloc(1, sizeof *b);
-	uint64_t *losses_seen = malloc(sizeof *losses_seen);
+	struct stream *stream = calloc(1, sizeof *stream);
 
-	(void)params;
-	if (!b || !losses_seen) {
+	if (!b || !stream) {
 		free(b);
-		free(losses_seen);
+		free(stream);
 		return NULL;
 	}
-	*losses_seen = atomic_load(&plugin.session.losses);
+	session_lock(&plugin.session);
+	loss_stream_begin(stream);
+	session_unlock(&plugin.session);
 	*b = (struct abi_backend){
 		.guid = guid,
 		.iface = {
@@ -49,7 +73,19 @@ struct abi_backend *stream_new(struct abi_device *dev, const char *params)
 			.graph_compute = stream_compute,
 		},
 		.device = dev,
-		.context = losses_seen,
+		.context = stream,
 	};
+	return b;
+}
+
+struct abi_backend *stream_new(struct abi_device *dev, const char *params)
+{
+	struct abi_backend *b = NULL;
+
+	(void)params;
+	if (session_enter()) {
+		b = stream_make(dev);
+		session_leave();
+	}
 	return b;
 }

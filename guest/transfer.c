@@ -17,7 +17,6 @@ static struct bulk *bulk_ready(struct call *c, size_t turn)
 
 	if (b->slot)
 		call_settle_slot(c, b->slot);
-	b->slot = NULL;
 	if (!session_alive(s))
 		return NULL;
 	if (!b->shm.ptr && blob_make(s, BULK_PIECE, &b->shm) < 0)
@@ -41,8 +40,18 @@ static size_t piece_size(size_t left)
 	return left < BULK_PIECE ? left : BULK_PIECE;
 }
 
-bool transfer_set(
-	struct session *s, uint64_t handle, const struct apir_tensor *w, const void *data, size_t offset, size_t size)
+/* On its way in the slot, which tells the blob how it went. */
+static bool piece_post(struct call *c, struct slot *slot, struct bulk *b)
+{
+	slot->bulk = b;
+	if (!call_post(c, slot, 0))
+		return false;
+	b->slot = slot;
+	return true;
+}
+
+bool transfer_set(struct session *s, struct buffer *buffer, const struct apir_tensor *w, const void *data,
+	size_t offset, size_t size)
 {
 	size_t done = 0;
 	struct call c;
@@ -56,10 +65,10 @@ bool transfer_set(
 		if (!slot)
 			break;
 		memcpy(b->shm.ptr, (const char *)data + done, n);
-		piece_encode(&c, APIR_FN_BUFFER_SET_TENSOR, handle, w, b, offset + done, n);
-		if (!call_post(&c, slot, 0))
+		piece_encode(&c, APIR_FN_BUFFER_SET_TENSOR, buffer->handle, w, b, offset + done, n);
+		call_slot_writes(slot, buffer);
+		if (!piece_post(&c, slot, b))
 			break;
-		b->slot = slot;
 		done += n;
 	}
 	call_end(&c);
@@ -67,29 +76,30 @@ bool transfer_set(
 }
 
 /* One piece, waited for: most reads are small. */
-static bool piece_get(struct call *c, uint64_t handle, const struct apir_tensor *w, void *data, size_t at, size_t n)
+static bool piece_get(
+	struct call *c, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t at, size_t n)
 {
 	struct bulk *b = bulk_ready(c, 0);
 
 	if (!b)
 		return false;
-	piece_encode(c, APIR_FN_BUFFER_GET_TENSOR, handle, w, b, at, n);
-	/* After a loss nothing that is read can be trusted: a posted computation may have failed just now. */
-	if (call_run(c) < 0 || session_lost(c->session))
+	piece_encode(c, APIR_FN_BUFFER_GET_TENSOR, buffer->handle, w, b, at, n);
+	/* What was posted before has its answer now: the buffer may have been tainted by it. */
+	if (call_run(c) < 0 || loss_hides(buffer))
 		return false;
 	memcpy(data, b->shm.ptr, n);
 	return session_alive(c->session);
 }
 
 size_t transfer_get(
-	struct session *s, uint64_t handle, const struct apir_tensor *w, void *data, size_t offset, size_t size)
+	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t size)
 {
 	size_t asked = 0, done = 0, turn = 0;
 	struct call c;
 
 	call_begin(&c, s, APIR_FN_BUFFER_GET_TENSOR, "get_tensor");
 	if (size <= BULK_PIECE) {
-		done = piece_get(&c, handle, w, data, offset, size) ? size : 0;
+		done = piece_get(&c, buffer, w, data, offset, size) ? size : 0;
 		call_end(&c);
 		return done;
 	}
@@ -103,10 +113,9 @@ size_t transfer_get(
 
 			if (!slot)
 				break;
-			piece_encode(&c, APIR_FN_BUFFER_GET_TENSOR, handle, w, b, offset + asked, n);
-			if (!call_post(&c, slot, 0))
+			piece_encode(&c, APIR_FN_BUFFER_GET_TENSOR, buffer->handle, w, b, offset + asked, n);
+			if (!piece_post(&c, slot, b))
 				break;
-			b->slot = slot;
 			asked += n;
 		}
 		turn++;
@@ -114,8 +123,9 @@ size_t transfer_get(
 			struct bulk *b = &s->bulk[(done / BULK_PIECE) % BULK_BLOBS];
 
 			n = piece_size(size - done);
-			call_settle_slot(&c, b->slot);
-			if (session_lost(s))
+			if (b->slot)
+				call_settle_slot(&c, b->slot);
+			if (b->failed || loss_hides(buffer))
 				break;
 			memcpy((char *)data + done, b->shm.ptr, n);
 			if (!session_alive(s))

@@ -5,12 +5,12 @@
 
 #include "guest/call.h"
 
-/* Sends bytes [offset, offset + size) of tensor w, which lies in buffer `handle`. False: not all was sent. A failure on
- * the host is noted as a loss. */
-bool transfer_set(
-	struct session *s, uint64_t handle, const struct apir_tensor *w, const void *data, size_t offset, size_t size);
-/* Fetches them; returns how many of the first bytes arrived. */
+/* Sends bytes [offset, offset + size) of tensor w, which lies in the buffer. False: not all was sent. A failure on the
+ * host is noted in loss.h. */
+bool transfer_set(struct session *s, struct buffer *buffer, const struct apir_tensor *w, const void *data,
+	size_t offset, size_t size);
+/* Fetches them; returns how many of the first bytes arrived. What is tainted doesn't. */
 size_t transfer_get(
-	struct session *s, uint64_t handle, const struct apir_tensor *w, void *data, size_t offset, size_t size);
+	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t size);
 
 #endif

@@ -31,6 +31,7 @@ static const struct {
 	F(build_forward_expand),
 	F(add),
 	F(mul_mat),
+	F(cpy),
 	F(relu),
 	F(scale),
 	F(soft_max),

@@ -25,6 +25,7 @@ struct program_functions {
 	void (*build_forward_expand)(struct abi_graph *, struct abi_tensor *);
 	struct abi_tensor *(*add)(struct abi_context *, struct abi_tensor *, struct abi_tensor *);
 	struct abi_tensor *(*mul_mat)(struct abi_context *, struct abi_tensor *, struct abi_tensor *);
+	struct abi_tensor *(*cpy)(struct abi_context *, struct abi_tensor *, struct abi_tensor *);
 	struct abi_tensor *(*relu)(struct abi_context *, struct abi_tensor *);
 	struct abi_tensor *(*scale)(struct abi_context *, struct abi_tensor *, float);
 	struct abi_tensor *(*soft_max)(struct abi_context *, struct abi_tensor *);

@@ -16,12 +16,11 @@
 #include "proto/util.h"
 #include "tests/support/process.h"
 
-static void server_exec(const struct server *s, const char *env, int errors, unsigned closed)
+static void server_exec(const struct server *s, const char *library, const char *env, int errors, unsigned closed)
 {
-	char cpu[512], variable[256];
+	char variable[256];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	snprintf(cpu, sizeof cpu, "%s/libggml-cpu-x64.so", test_path("TEST_GGML"));
 	if (env) {
 		snprintf(variable, sizeof variable, "%s", env);
 		putenv(variable);
@@ -32,7 +31,7 @@ static void server_exec(const struct server *s, const char *env, int errors, uns
 			close(fd);
 	}
 	execl(test_path("TEST_CLI"), "ggml-virtgpu", "serve", "--socket", s->socket, "--workers", s->workers, "--ggml",
-		cpu, "--worker", test_path("TEST_WORKER"), "--backend", test_path("TEST_BACKEND"), "-o",
+		library, "--worker", test_path("TEST_WORKER"), "--backend", test_path("TEST_BACKEND"), "-o",
 		"ggml.threads=1", (char *)NULL);
 	_exit(127);
 }
@@ -69,19 +68,22 @@ static bool listening(const char *path)
 	return is;
 }
 
-static bool server_begin(struct server *s, const char *env, unsigned closed)
+/* library: NULL: ggml's CPU library. */
+static bool server_begin(struct server *s, const char *library, const char *env, unsigned closed)
 {
+	char cpu[512];
 	int ends[2];
 
 	*s = (struct server){ .dir = "/tmp/test-server-XXXXXX", .errors = -1 };
 	if (!mkdtemp(s->dir) || pipe2(ends, O_CLOEXEC) < 0)
 		return false;
+	snprintf(cpu, sizeof cpu, "%s/libggml-cpu-x64.so", test_path("TEST_GGML"));
 	snprintf(s->socket, sizeof s->socket, "%s/socket", s->dir);
 	snprintf(s->workers, sizeof s->workers, "%s/workers", s->dir);
 	fflush(NULL);
 	s->pid = fork();
 	if (s->pid == 0)
-		server_exec(s, env, ends[1], closed);
+		server_exec(s, library ? library : cpu, env, ends[1], closed);
 	close(ends[1]);
 	s->errors = ends[0];
 	return s->pid > 0 && (closed & 4 ? listening(s->socket) : serving(ends[0]));
@@ -89,12 +91,17 @@ static bool server_begin(struct server *s, const char *env, unsigned closed)
 
 bool server_start(struct server *s, const char *env)
 {
-	return server_begin(s, env, 0);
+	return server_begin(s, NULL, env, 0);
+}
+
+bool server_start_on(struct server *s, const char *library, const char *env)
+{
+	return server_begin(s, library, env, 0);
 }
 
 bool server_start_closed(struct server *s, unsigned closed)
 {
-	return server_begin(s, NULL, closed);
+	return server_begin(s, NULL, NULL, closed);
 }
 
 void server_stop(struct server *s)

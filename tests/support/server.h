@@ -16,6 +16,8 @@ struct server {
 bool server_start(struct server *s, const char *env);
 /* The same with some of stdin (1), stdout (2) and stderr (4) closed. */
 bool server_start_closed(struct server *s, unsigned closed);
+/* The same with another GGML library than ggml's CPU library. */
+bool server_start_on(struct server *s, const char *library, const char *env);
 /* Ends it and waits. */
 void server_stop(struct server *s);
 /* The newest connection's processes; 0: none. */

@@ -5,3 +5,10 @@ const char *ggml_version(void)
 {
 	return "none";
 }
+
+void *ggml_graph_node(void *graph, int i);
+void *ggml_graph_node(void *graph, int i)
+{
+	(void)graph, (void)i;
+	return 0;
+}

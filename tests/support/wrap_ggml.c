@@ -8,6 +8,7 @@
  *     wrap_only_init      devices whose own init fails: only a named function makes a backend
  *     wrap_make           makes it
  *     wrap_make_none      returns NULL
+ *     wrap_refusing       devices that say nothing, and fail a graph whose first node's first source begins with 666
  */
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -19,7 +20,9 @@
 #define EXPORT  __attribute__((visibility("default")))
 #define DEVICES 3
 
-const char *ggml_version(void); /* libggml-base's, to know where it lies */
+/* libggml-base's, the first to know where it lies */
+const char *ggml_version(void);
+struct abi_tensor *ggml_graph_node(struct abi_graph *graph, int i);
 
 static struct abi_reg *real_reg, reg;
 static struct abi_device *real_device, devices[DEVICES];
@@ -96,6 +99,26 @@ static struct abi_backend *device_init(struct abi_device *d, const char *params)
 	return backend_make((size_t)(d - devices), "the device");
 }
 
+static int32_t compute_or_refuse(struct abi_backend *b, struct abi_graph *g)
+{
+	const struct abi_tensor *input = ggml_graph_node(g, 0)->src[0];
+	const float *first = input ? input->data : NULL;
+
+	return first && *first == 666.0f ? ABI_STATUS_FAILED : real_compute(b, g);
+}
+
+static struct abi_backend *device_init_refusing(struct abi_device *d, const char *params)
+{
+	struct abi_backend *b = real_device->init_backend(real_device, params);
+
+	(void)d;
+	if (b) {
+		real_compute = b->iface.graph_compute;
+		b->iface.graph_compute = compute_or_refuse;
+	}
+	return b;
+}
+
 static struct abi_backend *device_init_none(struct abi_device *d, const char *params)
 {
 	(void)d;
@@ -156,6 +179,12 @@ EXPORT struct abi_reg *wrap_only_init(void);
 EXPORT struct abi_reg *wrap_only_init(void)
 {
 	return registration(device_init_none);
+}
+
+EXPORT struct abi_reg *wrap_refusing(void);
+EXPORT struct abi_reg *wrap_refusing(void)
+{
+	return registration(device_init_refusing);
 }
 
 EXPORT struct abi_backend *wrap_make(size_t device);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* See loss.h. A buffer's taints are a bit a stream, and two for nobody; a list of all buffers serves to take one away. */
+#include "guest/loss.h"
+
+#define NOBODYS_WRITE UINT64_C(1)
+#define NOBODYS_READ  UINT64_C(2) /* hides nothing */
+#define NOBODYS       (NOBODYS_WRITE | NOBODYS_READ)
+
+static uint64_t names = NOBODYS; /* those that are taken */
+static struct buffer *buffers;
+
+void loss_stream_begin(struct stream *s)
+{
+	*s = (struct stream){ .name = ~names & -~names }; /* the lowest that is free, 0: none is */
+	names |= s->name;
+}
+
+/* Takes a name away from all buffers, and leaves another. */
+static void taints_rename(uint64_t from, uint64_t to)
+{
+	for (struct buffer *b = buffers; from && b; b = b->next) {
+		if (atomic_load(&b->taints) & from) {
+			atomic_fetch_or(&b->taints, to);
+			atomic_fetch_and(&b->taints, ~from);
+		}
+	}
+}
+
+void loss_stream_end(struct stream *s)
+{
+	taints_rename(s->name, NOBODYS_WRITE);
+	names &= ~s->name;
+}
+
+void loss_buffer_begin(struct buffer *b)
+{
+	atomic_init(&b->taints, 0);
+	b->next = buffers;
+	b->link = &buffers;
+	if (b->next)
+		b->next->link = &b->next;
+	buffers = b;
+}
+
+void loss_buffer_end(struct buffer *b)
+{
+	*b->link = b->next;
+	if (b->next)
+		b->next->link = b->link;
+}
+
+void loss_note(struct stream *owner, const struct touched *t)
+{
+	if (owner)
+		owner->lost = true;
+	for (size_t i = 0; i < t->n_written; i++)
+		atomic_fetch_or(&t->buffers[i]->taints, owner && owner->name ? owner->name : NOBODYS_WRITE);
+}
+
+void loss_follow(struct stream *owner, const struct touched *t)
+{
+	uint64_t taints = 0;
+
+	for (size_t i = 0; i < t->n; i++)
+		taints |= atomic_load(&t->buffers[i]->taints);
+	taints &= ~NOBODYS_READ;
+	if (!taints)
+		return;
+	/* Nobody's loss is this stream's to tell now. */
+	for (size_t i = 0; owner->name && i < t->n; i++) {
+		if (atomic_fetch_and(&t->buffers[i]->taints, ~NOBODYS_WRITE) & NOBODYS_WRITE)
+			atomic_fetch_or(&t->buffers[i]->taints, owner->name);
+	}
+	loss_note(owner, t);
+}
+
+bool loss_due(const struct stream *s, const struct touched *t)
+{
+	bool due = s->lost;
+
+	for (size_t i = 0; i < t->n; i++)
+		due |= atomic_load(&t->buffers[i]->taints) != 0;
+	return due;
+}
+
+void loss_told(struct stream *s, const struct touched *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		atomic_fetch_and(&t->buffers[i]->taints, ~NOBODYS);
+	taints_rename(s->name, 0);
+	s->lost = false;
+}
+
+bool loss_hides(const struct buffer *b)
+{
+	return atomic_load(&b->taints) & ~NOBODYS_READ;
+}
+
+bool loss_spread(const struct buffer *from, struct buffer *to)
+{
+	uint64_t taints = atomic_load(&from->taints) & ~NOBODYS_READ;
+
+	atomic_fetch_or(&to->taints, taints);
+	return taints;
+}
+
+void loss_note_write(struct buffer *b)
+{
+	atomic_fetch_or(&b->taints, NOBODYS_WRITE);
+}
+
+void loss_note_read(struct buffer *b)
+{
+	atomic_fetch_or(&b->taints, NOBODYS_READ);
+}
