@@ -7,13 +7,30 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "platform/self.h"
+#include "proto/apir_wire.h"
 #include "proto/util.h"
 
 #define LEAVE_GRACE_MS 2000 /* from hanging up on the workers to killing them, when the door itself ends */
-#define DEFAULT_BLOBS  1024
+#define MIN_BLOBS      16
+#define MAX_BLOBS      32768 /* a worker may have some 65000 mappings, two for a buffer that is a blob */
 #define DEFAULT_BYTES  (UINT64_C(64) << 30)
+
+/*
+ * The limit is the memory: a guest may make its buffers of blobs and free none. What each costs beside its bytes is a
+ * descriptor here; half of what this process may have is left for all else.
+ */
+static uint32_t blobs_default(uint64_t bytes)
+{
+	uint64_t n = bytes / APIR_BLOB_GRANULE;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 2 < n)
+		n = files.rlim_cur / 2;
+	return n < MIN_BLOBS ? MIN_BLOBS : n > MAX_BLOBS ? MAX_BLOBS : (uint32_t)n;
+}
 
 /* The worker's program: as told, beside this one, or where it is installed. */
 static int worker_find(struct apir *a, const char *told)
@@ -43,15 +60,14 @@ int apir_create(struct apir **out, const struct apir_options *opt, const struct 
 	*a = (struct apir){ .listener = l, .user = user };
 	if (opt)
 		a->limits = opt->limits;
-	if (!a->limits.blobs)
-		a->limits.blobs = DEFAULT_BLOBS;
 	if (!a->limits.blob_bytes)
 		a->limits.blob_bytes = DEFAULT_BYTES;
+	if (!a->limits.blobs)
+		a->limits.blobs = blobs_default(a->limits.blob_bytes);
 	if (!a->limits.contexts || a->limits.contexts > MAX_CONTEXTS)
 		a->limits.contexts = MAX_CONTEXTS;
 	a->venus = getenv("VIRGL_ROUTE_VENUS_TO_APIR") != NULL;
-	a->blobs = calloc(a->limits.blobs, sizeof *a->blobs);
-	err = a->blobs ? worker_find(a, opt ? opt->worker : NULL) : -ENOMEM;
+	err = worker_find(a, opt ? opt->worker : NULL);
 	if (!err)
 		err = events_create(&a->events);
 	if (err) {
@@ -96,10 +112,8 @@ void apir_destroy(struct apir *a)
 			a->contexts[i].link = (struct link){ .sock = -1, .server = -1, .process.watch = -1 };
 	}
 	workers_end(a);
-	for (size_t i = 0; a->blobs && i < a->limits.blobs; i++) {
-		if (a->blobs[i].res_id)
-			close(a->blobs[i].fd);
-	}
+	for (size_t i = 0; i < a->n_blobs; i++)
+		close(a->blobs[i].fd);
 	free(a->blobs);
 	config_fini(&a->config);
 	events_destroy(a->events);

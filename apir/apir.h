@@ -21,7 +21,7 @@ struct apir;
 
 struct apir_limits {
 	uint64_t blob_bytes; /* all blobs together; 0: default, 64 GiB of address space, taken as it is touched */
-	uint32_t blobs;      /* number; 0: default, 1024 */
+	uint32_t blobs;      /* number; 0: default, as many of 16 KiB as those bytes hold, and half of our descriptors */
 	uint32_t contexts;   /* number; 0: default, 64 */
 };
 

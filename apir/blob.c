@@ -12,39 +12,54 @@
 
 static struct blob *blob_find(const struct apir *a, uint32_t res_id)
 {
-	for (size_t i = 0; res_id && i < a->limits.blobs; i++) {
+	for (size_t i = 0; res_id && i < a->n_blobs; i++) {
 		if (a->blobs[i].res_id == res_id)
 			return &a->blobs[i];
 	}
 	return NULL;
 }
 
-/* A free slot for a blob of `size` bytes, within the quota. */
-static int slot_find(const struct apir *a, uint32_t res_id, uint64_t size, struct blob **out)
+/* One more slot. */
+static int slot_make(struct apir *a)
 {
-	struct blob *b = NULL;
+	size_t room = a->room_blobs ? a->room_blobs * 2 : 16;
+	struct blob *b;
+
+	if (a->n_blobs < a->room_blobs)
+		return 0;
+	b = reallocarray(a->blobs, room, sizeof *b);
+	if (!b)
+		return -ENOMEM;
+	a->blobs = b;
+	a->room_blobs = room;
+	return 0;
+}
+
+/* A slot for a blob of `size` bytes, within the quota; slot_fill() takes it. */
+static int slot_find(struct apir *a, uint32_t res_id, uint64_t size, struct blob **out)
+{
+	int err;
 
 	if (!res_id || !size)
 		return -EINVAL;
 	if (blob_find(a, res_id))
 		return -EEXIST;
-	for (size_t i = 0; !b && i < a->limits.blobs; i++) {
-		if (!a->blobs[i].res_id)
-			b = &a->blobs[i];
-	}
-	if (!b || !range_ok(a->blob_bytes, size, a->limits.blob_bytes)) {
+	if (a->n_blobs >= a->limits.blobs || !range_ok(a->blob_bytes, size, a->limits.blob_bytes)) {
 		log_warn("blob %" PRIu32 " of %" PRIu64 " bytes is over the quota (%" PRIu32 " blobs, %" PRIu64
 			 " bytes)",
 			res_id, size, a->limits.blobs, a->limits.blob_bytes);
 		return -EDQUOT;
 	}
-	*out = b;
-	return 0;
+	err = slot_make(a);
+	if (!err)
+		*out = &a->blobs[a->n_blobs];
+	return err;
 }
 
 static void slot_fill(struct apir *a, struct blob *b, uint32_t res_id, int fd, uint64_t size)
 {
 	*b = (struct blob){ .res_id = res_id, .fd = fd, .size = size };
+	a->n_blobs++;
 	a->blob_bytes += size;
 }
 
@@ -142,6 +157,6 @@ int apir_blob_unref(struct apir *a, uint32_t res_id)
 		blob_detach(a, &a->contexts[i], b);
 	a->blob_bytes -= b->size;
 	close(b->fd);
-	*b = (struct blob){ 0 };
+	*b = a->blobs[--a->n_blobs];
 	return 0;
 }

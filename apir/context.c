@@ -131,7 +131,7 @@ void apir_context_destroy(struct apir *a, uint32_t ctx_id)
 	if (!c)
 		return;
 	bit = UINT64_C(1) << (c - a->contexts);
-	for (size_t i = 0; i < a->limits.blobs; i++)
+	for (size_t i = 0; i < a->n_blobs; i++)
 		a->blobs[i].attached &= ~bit;
 	burst_send(a, c);
 	link_flush(&c->link);

@@ -54,7 +54,8 @@ struct apir {
 	bool venus;
 	struct events *events;
 	struct context contexts[MAX_CONTEXTS];
-	struct blob *blobs; /* limits.blobs of them */
+	struct blob *blobs; /* in no order */
+	size_t n_blobs, room_blobs;
 	uint64_t blob_bytes;
 };
 

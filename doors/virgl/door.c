@@ -19,7 +19,7 @@
 #include "proto/apir_wire.h"
 #include "proto/util.h"
 
-#define DEFAULT_BLOBS 1024
+#define MAX_BLOBS 32768
 
 struct door door;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -96,8 +96,9 @@ struct apir *door_apir(void)
 	if (door.apir || door.broken)
 		return door.apir;
 	apir_log_name("virgl %d", (int)getpid());
-	/* Each blob is a descriptor of the VMM's, which needs some itself. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < DEFAULT_BLOBS)
+	/* Each blob is a descriptor of the VMM's, which needs some itself. (QEMU allows itself all that it may have.) */
+	options.limits.blobs = MAX_BLOBS;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < MAX_BLOBS)
 		options.limits.blobs = files.rlim_cur < 8 ? 1 : (uint32_t)(files.rlim_cur / 4);
 	err = apir_create(&door.apir, &options, &listener, NULL);
 	if (!err)

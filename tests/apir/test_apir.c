@@ -125,6 +125,39 @@ static void quotas_hold(void **state)
 	host_close(q);
 }
 
+/* A guest that makes its buffers of blobs and frees none has many: what ends that is the memory. */
+static void many_small_blobs_are_bounded_by_their_bytes(void **state)
+{
+	const uint32_t n = 4096, size = 16384;
+	struct apir_limits limits = { .blob_bytes = (uint64_t)n * size };
+	struct rlimit files;
+	struct host *q;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	if (files.rlim_max < 4 * n || setrlimit(RLIMIT_NOFILE, &files) < 0) {
+		print_message("this needs %u descriptors\n", 4 * n);
+		skip();
+	}
+	q = host_open(&limits, HOST_BARE);
+	assert_non_null(q);
+	assert_int_equal(apir_context_create(q->apir, 1, "one"), 0);
+	for (uint32_t i = 1; i <= n; i++)
+		assert_int_equal(apir_blob_create(q->apir, i, size), 0);
+	assert_int_equal(apir_blob_create(q->apir, n + 1, 1), -EDQUOT);
+	assert_true(host_fence(q, 1)); /* the context is alive */
+	/* any of them can go and come again */
+	for (uint32_t i = 1; i <= n; i += 3) {
+		assert_int_equal(apir_blob_unref(q->apir, i), 0);
+		assert_int_equal(apir_blob_unref(q->apir, i), -ENOENT);
+	}
+	for (uint32_t i = 1; i <= n; i++)
+		assert_int_equal(apir_blob_create(q->apir, i, size), i % 3 == 1 ? 0 : -EEXIST);
+	assert_int_equal(apir_blob_create(q->apir, n + 1, 1), -EDQUOT);
+	host_close(q);
+}
+
 static void fences_are_done_in_order(void **state)
 {
 	const size_t n = 2000;
@@ -410,6 +443,7 @@ int main(void)
 		TEST(a_missing_worker_is_an_error_of_the_context),
 		TEST(blobs_are_sealed),
 		TEST(quotas_hold),
+		TEST(many_small_blobs_are_bounded_by_their_bytes),
 		TEST(fences_are_done_in_order),
 		TEST(a_killed_worker_costs_its_own_context_only),
 		TEST(a_flood_loses_its_own_context_only),

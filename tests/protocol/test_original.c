@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "tests/protocol/original_guest.h"
@@ -123,6 +124,36 @@ SCENARIO(its_guest_hears_why_a_library_is_of_no_use)
 	setenv("APIR_LLAMA_CPP_GGML_LIBRARY_REG", "fake_no_device", 1);
 	CHECK(!guest_up(&g, HOST_BACKEND, NULL));
 	CHECK(g.load_code == 6 + 6 + 8);
+	host_close(host);
+}
+
+/* It makes a blob for each buffer and frees none. */
+SCENARIO(its_guest_may_fill_the_memory_and_goes_on_without_more)
+{
+	const struct apir_limits limits = { .blob_bytes = UINT64_C(64) << 20 };
+	struct original_buffer first, b;
+	struct rlimit files;
+	struct original g;
+	unsigned n = 0;
+
+	(void)unused;
+	CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0);
+	files.rlim_cur = files.rlim_max;
+	CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
+	CHECK(guest_up(&g, HOST_GGML, &limits));
+	original_ask(&g);
+	CHECK(g.from_ptr); /* the CPU library computes where the blobs are */
+	first = original_alloc(&g, 4096);
+	CHECK(first.handle);
+	while ((b = original_alloc(&g, 16384)).handle)
+		n++;
+	fprintf(stderr, "%u buffers of 16 KiB in a quota of 64 MiB\n", n);
+	/* what remains beside the blobs it talks through, or all the descriptors that there are */
+	CHECK(n == ((64u << 20) - 0x1830000u - 0x4000u - 0x4000u) / 16384 || n + 3 == files.rlim_cur / 2);
+	CHECK(!original_alloc(&g, 16384).handle);
+	CHECK(!host_has_lost(host, CTX));
+	CHECK(original_adds(&g, &first));
+	CHECK(original_call(&g, 1) == 0);
 	host_close(host);
 }
 
@@ -358,6 +389,7 @@ int main(void)
 		cmocka_unit_test(its_guest_computes_with_our_host),
 		cmocka_unit_test(its_guest_hears_4_and_the_functions_own_code),
 		cmocka_unit_test(its_guest_hears_why_a_library_is_of_no_use),
+		cmocka_unit_test(its_guest_may_fill_the_memory_and_goes_on_without_more),
 		cmocka_unit_test(the_library_initialises_with_6_and_serves_a_hypervisor_of_two_callbacks),
 		cmocka_unit_test(the_library_tells_a_second_initialise_by_13),
 		cmocka_unit_test(the_library_tells_what_is_wrong_by_the_originals_codes),
