@@ -3,6 +3,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,6 +59,19 @@ char *ggml_find(bool verbose);
 
 /* paths.c: a file of ours: beside the program (also in the build tree), else where it is installed. false: neither. */
 bool path_find(char *out, size_t size, const char *build_dir, const char *name, const char *installed_dir);
+
+/* plugin.c: the plugin of a command, and how the command's ggml comes by it */
+struct plugin_choice {
+	char path[PATH_MAX];   /* for GGML_BACKEND_PATH; empty: --plugin none */
+	char folder[PATH_MAX]; /* with in_folder the plugin there, else where to put one */
+	bool in_folder;
+};
+
+/* option: --plugin's, or NULL. false: a line said why not. */
+bool plugin_choose(struct plugin_choice *c, const char *option);
+void plugin_tell(const struct plugin_choice *c);
+/* What may be the reason, if the command's wait status says that it aborted. */
+void plugin_tell_abort(const struct plugin_choice *c, int status);
 
 /* supervisor.c: a socket that is listened on, each connection served by a process of its own */
 enum door_kind { DOOR_VHOST_USER, DOOR_SOCKET, DOOR_WORKERS };

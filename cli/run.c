@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +23,7 @@ static void command_exec(char **argv, const char *socket, const char *plugin)
 	supervisor_unprepare();
 	signal(SIGPIPE, SIG_DFL);
 	setenv("GGML_VIRTGPU_SOCKET", socket, 1);
-	if (plugin)
+	if (*plugin)
 		setenv("GGML_BACKEND_PATH", plugin, 1);
 	execvp(argv[0], argv);
 	fprintf(stderr, "ggml-virtgpu: cannot run '%s': %s\n", argv[0], strerror(errno));
@@ -35,8 +34,8 @@ int verb_run(int argc, char **argv)
 {
 	static const struct option options[] = { { "plugin", required_argument, NULL, 'p' }, HOST_LONG_OPTIONS, { 0 } };
 	static struct host_options host;
-	static char plugin_path[PATH_MAX];
-	const char *plugin = NULL, *tmp = getenv("TMPDIR");
+	static struct plugin_choice plugin;
+	const char *plugin_option = NULL, *tmp = getenv("TMPDIR");
 	char dir[128], path[160];
 	struct door door = { DOOR_SOCKET, path, -1, 0 };
 	struct supervisor s = { .doors = &door, .n_doors = 1, .host = &host };
@@ -51,7 +50,7 @@ int verb_run(int argc, char **argv)
 			return 0;
 		}
 		if (opt == 'p') {
-			plugin = optarg;
+			plugin_option = optarg;
 		} else if (!host_option(&host, opt, optarg)) {
 			if (opt == '?')
 				fputs(help, stderr);
@@ -62,13 +61,8 @@ int verb_run(int argc, char **argv)
 		fprintf(stderr, "ggml-virtgpu: give a command to run\n");
 		return 2;
 	}
-	if (!plugin) {
-		if (!path_find(plugin_path, sizeof plugin_path, "guest", PLUGIN_FILE, PLUGINDIR)) {
-			fprintf(stderr, "ggml-virtgpu: " PLUGIN_FILE " is not in " PLUGINDIR ": give --plugin PATH\n");
-			return 1;
-		}
-		plugin = plugin_path;
-	}
+	if (!plugin_choose(&plugin, plugin_option))
+		return 1;
 	if (!host_options_settle(&host))
 		return 1;
 	if (snprintf(dir, sizeof dir, "%s/ggml-virtgpu-XXXXXX", tmp ? tmp : "/tmp") >= (int)sizeof dir ||
@@ -78,15 +72,18 @@ int verb_run(int argc, char **argv)
 		return 1;
 	}
 	snprintf(path, sizeof path, "%s/socket", dir);
+	if (host.verbose)
+		plugin_tell(&plugin);
 	supervisor_prepare();
 	err = door_listen(&door);
 	pid = err ? -1 : fork();
 	if (pid == 0)
-		command_exec(argv + optind, path, strcmp(plugin, "none") ? plugin : NULL);
+		command_exec(argv + optind, path, plugin.path);
 	if (pid > 0)
 		err = supervisor_run(&s, pid, &status);
 	rmdir(dir);
 	if (err || pid < 0)
 		return 1;
+	plugin_tell_abort(&plugin, status);
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Device VirtGPU0. Its type is GPU whatever the host's device is: llama.cpp offloads to GPUs only. What doesn't
- * change is asked once, when the plugin is loaded; memory is asked every time; supports_op once a signature.
+ * Device VirtGPU0, or what GGML_VIRTGPU_NAME calls it. Its type is GPU whatever the host's device is: llama.cpp offloads
+ * to GPUs only. What doesn't change is asked once, when the plugin is loaded; memory is asked every time; supports_op
+ * once a signature.
  */
 #include "guest/guest.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define NAME_ENV     "GGML_VIRTGPU_NAME"
+#define DEFAULT_NAME "VirtGPU"
+#define MAX_NAME     11
+#define ALPHANUMERIC "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 static const char *dev_name(struct abi_device *d)
 {
@@ -190,6 +197,24 @@ static void hello(void)
 	call_end(&c);
 }
 
+/* Some programs know GPUs by their names only, so it can be chosen. */
+int device_name_choose(char *err, size_t err_size)
+{
+	const char *name = getenv(NAME_ENV);
+	size_t n = name ? strspn(name, ALPHANUMERIC) : 0;
+
+	snprintf(plugin.device_name, sizeof plugin.device_name, DEFAULT_NAME "0");
+	if (!name)
+		return 0;
+	if (n == 0 || n > MAX_NAME || name[n]) {
+		snprintf(err, err_size, NAME_ENV " is '%.64s': give 1 to %d letters and digits, or unset it", name,
+			MAX_NAME);
+		return -EINVAL;
+	}
+	snprintf(plugin.device_name, sizeof plugin.device_name, "%s0", name);
+	return 0;
+}
+
 int device_setup(char *err, size_t err_size)
 {
 	char description[160] = "";
@@ -213,7 +238,6 @@ int device_setup(char *err, size_t err_size)
 		hello();
 	plugin.alignment = alignment;
 	plugin.max_size = max;
-	snprintf(plugin.device_name, sizeof plugin.device_name, "VirtGPU0");
 	snprintf(plugin.device_description, sizeof plugin.device_description, "ggml-virtgpu: %.140s", description);
 	plugin.device = device_iface;
 	plugin.device.reg = &plugin.reg;

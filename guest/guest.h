@@ -35,7 +35,9 @@ static inline bool op_idle(const struct abi_tensor *t)
 	return t->op >= 0 && t->op < ABI_N_OPS && plugin.idle[t->op];
 }
 
-/* device.c: asks the host about its device; 0 or -errno and a line. */
+/* device.c: the device's name, from its variable or as ever; 0 or -errno and a line. */
+int device_name_choose(char *err, size_t err_size);
+/* Asks the host about its device; 0 or -errno and a line. */
 int device_setup(char *err, size_t err_size);
 /* buffer_type.c */
 void buffer_type_setup(void);

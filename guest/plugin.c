@@ -71,6 +71,13 @@ static bool registered_already(void *handle)
 	return by_name(REG_NAME) != NULL;
 }
 
+/* llama.cpp's own complaint, "invalid device", follows where the device was asked for by its name. */
+static void say_no_device(const char *err)
+{
+	say_warn("no device: %s; programs go on with the CPU, but llama.cpp given '-dev %s' ends with 'invalid device'",
+		err, plugin.device_name);
+}
+
 static bool plugin_setup(const void *caller)
 {
 	void *handle = library_of(caller);
@@ -98,13 +105,13 @@ static bool plugin_setup(const void *caller)
 		return true;
 	abi_idle_learn(&plugin.fn, plugin.idle);
 	plugin.has_counts = abi_counts_check(&plugin.fn, handle);
-	if (session_open(&plugin.session, err, sizeof err) < 0) {
-		say_warn("no device: %s", err);
+	if (device_name_choose(err, sizeof err) < 0 || session_open(&plugin.session, err, sizeof err) < 0) {
+		say_no_device(err);
 		return true;
 	}
 	if (device_setup(err, sizeof err) < 0) {
 		session_close(&plugin.session);
-		say_warn("no device: %s", err);
+		say_no_device(err);
 		return true;
 	}
 	plugin.n_devices = 1;

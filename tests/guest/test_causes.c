@@ -58,6 +58,8 @@ struct row {
 #define NOT_APIR                                                                                                       \
 	"the host did not answer APIR's handshake: its device has no APIR (on a Venus device set "                     \
 	"VIRGL_ROUTE_VENUS_TO_APIR on the host), or its worker could not start (see the host's log)"
+/* Behind every reason: what follows, since llama.cpp's own line doesn't say why. */
+#define ADVICE "programs go on with the CPU, but llama.cpp given '-dev VirtGPU0' ends with 'invalid device'"
 #define GONE                                                                                                           \
 	"ggml-virtgpu: %s: get_description: the host is gone (its worker or device process ended): see the host's "    \
 	"log, then start this program again\n"
@@ -314,7 +316,7 @@ static void row_test(void **state)
 	remove(path);              /* if anything was there */
 	if (r->place == NO_DEVICE) /* it was a host already, so its loss is told first */
 		snprintf(gone, sizeof gone, GONE, path);
-	snprintf(wanted, sizeof wanted, "%sggml-virtgpu: no device: %s: %s\n", gone, path, r->line);
+	snprintf(wanted, sizeof wanted, "%sggml-virtgpu: no device: %s: %s; " ADVICE "\n", gone, path, r->line);
 	line = strstr(heard, "ggml-virtgpu: ");
 	if (program || served || !line || strncmp(line, wanted, strlen(wanted)) != 0 ||
 		strstr(line + strlen(wanted), "ggml-virtgpu: "))

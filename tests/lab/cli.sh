@@ -56,6 +56,37 @@ run_gives_a_device() {
     must_have "$WORK/devices" "  VirtGPU0: ggml-virtgpu: "
     nothing_left
 }
+# installed CMD…: in a mount namespace where the plugin lies in ggml's folder
+installed() {
+    # shellcheck disable=SC2016 # the inner shell's
+    unshare --mount --propagation unchanged bash -ec '
+        folder=$(echo /usr/lib/*/ggml/backends0)
+        mkdir -p "$1/upper" "$1/work"
+        mount -t tmpfs tmpfs "$1"
+        mkdir "$1/upper" "$1/work"
+        cp "$2" "$1/upper"
+        mount -t overlay -o "lowerdir=$folder,upperdir=$1/upper,workdir=$1/work" overlay "$folder"
+        exec "${@:3}"
+    ' - "$WORK/folder" "$BUILD/guest/libggml-virtgpu.so" "$@"
+}
+# test-opt takes the last device for the CPU, which a plugin by GGML_BACKEND_PATH comes after.
+run_tells_the_plugin() {
+    local opt log=$WORK/plugin
+    opt=$(echo /usr/libexec/*/llama.cpp-tests/test-opt)
+    [ -x "$opt" ] || skip "there is no $opt"
+    status_is 134 "$CLI" run --verbose -- env GGML_NO_BACKTRACE=1 "$opt" >"$log.path" 2>&1
+    must_have "$log.path" "ggml-virtgpu: plugin: $BUILD/guest/libggml-virtgpu.so, by GGML_BACKEND_PATH: after the CPU"
+    must_have "$log.path" "ggml-virtgpu: the command aborted. It had the plugin by GGML_BACKEND_PATH"
+    must_have "$log.path" "copy $BUILD/guest/libggml-virtgpu.so to /usr/lib/"
+    status_is 0 installed "$CLI" run --verbose -- "$opt" >"$log.folder" 2>&1
+    grep -qE "^ggml-virtgpu: plugin: /usr/lib/.*/ggml/backends0/libggml-virtgpu.so, from ggml's folder; " "$log.folder" || fail "$(grep ': plugin' "$log.folder")"
+    has "$log.folder" '4/4 backend*optimizer passed' || { tail "$log.folder"; fail "no result"; }
+    grep -qE ' [1-9][0-9]* graphs computed' "$log.folder" || fail "the host computed nothing"
+    status_is 134 "$CLI" run -- sh -c 'kill -ABRT $$' >"$log.quiet" 2>&1
+    has "$log.quiet" "plugin: " && fail "without --verbose it tells where the plugin is"
+    must_have "$log.quiet" "the command aborted"
+    nothing_left
+}
 run_passes_signals() {
     local signal out
     for signal in TERM INT HUP; do
@@ -163,6 +194,13 @@ worker_missing() {
     without_device "socket" -- --worker /nonexistent
     must_have "$WORK/without.out.log" "cannot start the worker '/nonexistent'"
 }
+# What llama.cpp says itself, behind our line that tells why and what to do.
+invalid_device() {
+    local out=$WORK/invalid.out
+    status_is 1 "$CLI" run --ggml /nonexistent.so -- llama-bench -m "$MODEL" -dev VirtGPU0 >"$out" 2>&1
+    must_have "$out" "; programs go on with the CPU, but llama.cpp given '-dev VirtGPU0' ends with 'invalid device'"
+    must_have "$out" "invalid device: VirtGPU0"
+}
 path_empty() {
     without_device "check APIR_LLAMA_CPP_GGML_LIBRARY_PATH, APIR_LLAMA_CPP_GGML_LIBRARY_REG and the log on the host" APIR_LLAMA_CPP_GGML_LIBRARY_PATH= --
     must_have "$WORK/without.out.log" "cannot open the GGML library: env var 'APIR_LLAMA_CPP_GGML_LIBRARY_PATH' not defined"
@@ -174,6 +212,7 @@ reg_empty() {
 
 check "run ends as its command does and leaves nothing behind" run_statuses
 check "run gives its command VirtGPU0" run_gives_a_device
+check "run tells which plugin its command gets, and what an abort may come from" run_tells_the_plugin
 check "run passes signals on" run_passes_signals
 check "run that is stopped in mid-generation leaves nothing behind" run_ends_a_device_in_use
 check "serve ends cleanly on SIGTERM, with a program connected" serve_ends_on_sigterm
@@ -184,6 +223,7 @@ check "help is help" helps
 check "no GGML library: one line, and the program goes on" library_missing
 check "no backend library: one line, and the program goes on" backend_missing
 check "no worker: one line, and the program goes on" worker_missing
+check "no device, but asked for by name: our line foretells llama.cpp's" invalid_device
 check "an empty library path is an undefined one" path_empty
 check "an empty registration function is named" reg_empty
 checks_end

@@ -274,6 +274,17 @@ static void host_says(const struct row *r, enum way way)
 	must_say_once(r, way, refused);
 }
 
+/* A line that gives the reason for no device goes on with what follows from it. */
+static const char *guest_line(const struct row *r)
+{
+	static char line[512];
+
+	if (strncmp(r->guest, NO_DEVICE, strlen(NO_DEVICE)) != 0)
+		return r->guest;
+	snprintf(line, sizeof line, "%s; programs go on with the CPU, *", r->guest);
+	return line;
+}
+
 static void row_runs(const struct row *r, enum way way)
 {
 	int64_t code = raw_run(r, way);
@@ -285,7 +296,7 @@ static void row_runs(const struct row *r, enum way way)
 	if (way == LATE || way == LATE_OF_CONTEXT || !r->guest)
 		return; /* a program gives nobody time for it */
 	plugin_run(r, way);
-	must_say_once(r, way, r->guest);
+	must_say_once(r, way, guest_line(r));
 	must_say_once(r, way, "ggml-virtgpu: *");
 	if (!strncmp(r->guest, NO_DEVICE, strlen(NO_DEVICE)))
 		must_say_once(r, way, r->host);
