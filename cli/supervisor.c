@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -20,6 +19,8 @@
 
 #include "apir/log.h"
 #include "cli/cli.h"
+#include "cli/peer.h"
+#include "cli/signals.h"
 #include "doors/socket/socket_door.h"
 #include "doors/vhost-user/vhost_user.h"
 #include "doors/workers/workers_door.h"
@@ -29,35 +30,23 @@
 #define MAX_SERVING 256
 #define STOP_MS     8000
 
-static sigset_t old_mask;
-
-/* The door processes that run, and which door each serves: one's crowd must not keep another's VM out. */
+/* The door processes that run, which door each serves, and whom: one's crowd must not keep another's VM out, nor one
+ * container's another container. */
 static struct served {
 	pid_t pid;
 	struct door *door;
+	char *group;
 } served[MAX_DOORS * MAX_SERVING];
 static size_t n_served;
 
-static void signals_of(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGCHLD);
-}
-
 void supervisor_prepare(void)
 {
-	sigset_t set;
-
-	signals_of(&set);
-	sigprocmask(SIG_BLOCK, &set, &old_mask);
+	signals_hold();
 }
 
 void supervisor_unprepare(void)
 {
-	sigprocmask(SIG_SETMASK, &old_mask, NULL);
+	signals_release();
 }
 
 /* A socket file that nobody listens on is left over from a crash. */
@@ -137,10 +126,11 @@ static void door_process(const struct supervisor *s, const struct door *d, int c
 	int err = 0;
 
 	descriptors_raise();
+	signals_close();
 	/* Ctrl-C reaches the whole group: the supervisor tells us. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	supervisor_unprepare();
+	signals_release();
 	for (size_t i = 0; i < s->n_doors; i++)
 		close(s->doors[i].fd);
 	apir_log_name("%s %d", names[d->kind], (int)getpid());
@@ -161,9 +151,26 @@ static void door_process(const struct supervisor *s, const struct door *d, int c
 	_exit(err < 0 ? 1 : 0);
 }
 
+/* Half of what the others leave: whoever comes first can't have it all, and there is room for who comes then. */
+static bool group_has_room(const struct door *d, const char *group)
+{
+	size_t own = 0;
+	char escaped[128];
+
+	for (size_t i = 0; i < n_served; i++)
+		own += served[i].door == d && !strcmp(served[i].group, group);
+	if (own < (MAX_SERVING - (d->n_serving - own) + 1) / 2)
+		return true;
+	log_error("%s: %zu connections are the share of %s: refused", d->path, own,
+		log_escape(escaped, sizeof escaped, group));
+	return false;
+}
+
 static void connection_take(const struct supervisor *s, struct door *d, int stop_fd, int stop_write)
 {
 	AUTO_CLOSE int conn = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC);
+	AUTO_FREE char *group = NULL;
+	char name[1024];
 	pid_t pid;
 
 	if (conn < 0) {
@@ -175,6 +182,9 @@ static void connection_take(const struct supervisor *s, struct door *d, int stop
 		log_error("%s: more than %d connections: refused", d->path, MAX_SERVING);
 		return;
 	}
+	peer_group(conn, name, sizeof name);
+	if (!group_has_room(d, name) || !(group = strdup(name)))
+		return;
 	pid = fork();
 	if (pid == 0) {
 		close(stop_write);
@@ -184,7 +194,8 @@ static void connection_take(const struct supervisor *s, struct door *d, int stop
 		log_error("%s: cannot start a door process: %s", d->path, strerror(errno));
 		return;
 	}
-	served[n_served++] = (struct served){ pid, d };
+	served[n_served++] = (struct served){ pid, d, group };
+	group = NULL;
 	d->n_serving++;
 }
 
@@ -193,6 +204,7 @@ static void served_remove(pid_t pid)
 	for (size_t i = 0; i < n_served; i++) {
 		if (served[i].pid == pid) {
 			served[i].door->n_serving--;
+			free(served[i].group);
 			served[i] = served[--n_served];
 			return;
 		}
@@ -224,7 +236,7 @@ static bool children_reap(int child, int *status)
 static void doors_stop(int signals, int *stop_write, int child, int *status)
 {
 	struct pollfd p = { .fd = signals, .events = POLLIN };
-	struct signalfd_siginfo info;
+	struct signal_taken taken;
 	int left = STOP_MS;
 
 	close(*stop_write);
@@ -233,8 +245,11 @@ static void doors_stop(int signals, int *stop_write, int child, int *status)
 		struct timespec a, b;
 
 		clock_gettime(CLOCK_MONOTONIC, &a);
-		if (poll(&p, 1, left) > 0 && read(signals, &info, sizeof info) > 0)
+		if (poll(&p, 1, left) > 0) {
+			while (signals_next(&taken))
+				;
 			children_reap(child, status);
+		}
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		left -= (int)((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000) + 1;
 	}
@@ -243,18 +258,17 @@ static void doors_stop(int signals, int *stop_write, int child, int *status)
 int supervisor_run(struct supervisor *s, int child, int *status)
 {
 	struct pollfd p[MAX_DOORS + 1];
-	AUTO_CLOSE int signals = -1;
 	AUTO_CLOSE int stop_read = -1;
 	AUTO_CLOSE int stop_write = -1;
 	bool stop = false;
-	sigset_t set;
-	int pipes[2];
+	int pipes[2], signals;
 
 	if (s->n_doors > MAX_DOORS)
 		return -E2BIG;
-	signals_of(&set);
-	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (signals < 0 || pipe2(pipes, O_CLOEXEC) < 0)
+	signals = signals_open();
+	if (signals < 0)
+		return signals;
+	if (pipe2(pipes, O_CLOEXEC) < 0)
 		return -errno;
 	stop_read = pipes[0];
 	stop_write = pipes[1];
@@ -262,20 +276,23 @@ int supervisor_run(struct supervisor *s, int child, int *status)
 		p[i] = (struct pollfd){ .fd = s->doors[i].fd, .events = POLLIN };
 	p[s->n_doors] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	while (!stop) {
-		struct signalfd_siginfo info;
+		struct signal_taken taken;
 
-		if (poll(p, s->n_doors + 1, -1) < 0 && errno != EINTR)
+		if (poll(p, s->n_doors + 1, -1) < 0) {
+			if (errno == EINTR)
+				continue;
 			break;
+		}
 		for (size_t i = 0; i < s->n_doors; i++) {
 			if (p[i].revents)
 				connection_take(s, &s->doors[i], stop_read, stop_write);
 		}
-		while (read(signals, &info, sizeof info) == sizeof info) {
-			if (info.ssi_signo != SIGCHLD && child > 0) {
+		while (signals_next(&taken)) {
+			if (taken.number != SIGCHLD && child > 0) {
 				/* Its end ends us. What comes from the terminal has reached it already. */
-				if (info.ssi_code != SI_KERNEL)
-					kill(child, (int)info.ssi_signo);
-			} else if (info.ssi_signo != SIGCHLD) {
+				if (!taken.by_terminal)
+					kill(child, taken.number);
+			} else if (taken.number != SIGCHLD) {
 				stop = true;
 			}
 		}

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 
 #include "apir/log.h"
 #include "doors/socket/client.h"
@@ -36,6 +37,9 @@ static const struct apir_listener listener = {
 	.fence_done = on_fence_done,
 	.context_lost = on_context_lost,
 };
+
+/* From connecting to a context: who stays silent must not hold a place in the supervisor's table. */
+#define CONTEXT_MS 10000
 
 enum { GOES_ON = 0, HUNG_UP = 1 }; /* or -errno: refused */
 
@@ -83,6 +87,30 @@ static int conn_serve(struct client *c, short revents)
 	return commands_run(c);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static int ms_until(uint64_t by)
+{
+	uint64_t now = now_ms();
+
+	return now < by ? (int)(by - now) : 0;
+}
+
+static int timed_out(const struct client *c)
+{
+	char escaped[sizeof c->name];
+
+	log_warn("socket: client '%s' made no context within %d s; hanging up",
+		log_escape(escaped, sizeof escaped, c->name), CONTEXT_MS / 1000);
+	return -EPROTO;
+}
+
 static int client_serve(struct client *c, int stop_fd)
 {
 	enum { CONN, APIR, STOP, FDS };
@@ -92,16 +120,18 @@ static int client_serve(struct client *c, int stop_fd)
 		[STOP] = { .fd = stop_fd, .events = POLLIN },
 	};
 
+	uint64_t by = now_ms() + CONTEXT_MS;
+
 	for (;;) {
-		int err;
+		int err, ready;
 
 		fds[CONN].events = stream_pending(&c->stream) ? POLLOUT : POLLIN;
 		apir_kick(c->apir);
-		if (poll(fds, FDS, -1) < 0) {
-			if (errno == EINTR)
-				continue;
+		ready = poll(fds, FDS, c->capset_id ? -1 : ms_until(by));
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready < 0)
 			return -errno;
-		}
 		if (fds[STOP].revents)
 			return 0;
 		if (fds[APIR].revents) {
@@ -116,6 +146,9 @@ static int client_serve(struct client *c, int stop_fd)
 		err = conn_serve(c, fds[CONN].revents);
 		if (err)
 			return err == HUNG_UP ? 0 : -EPROTO;
+		/* After what had come was served, so that it doesn't count against a client when we stood still. */
+		if (!c->capset_id && !ms_until(by))
+			return timed_out(c);
 	}
 }
 

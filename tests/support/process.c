@@ -98,6 +98,22 @@ pid_t process_child(pid_t parent, const char *name)
 	return newest;
 }
 
+size_t process_children(pid_t parent)
+{
+	DIR *d = opendir("/proc");
+	const struct dirent *e;
+	size_t n = 0;
+
+	while (d && (e = readdir(d))) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+
+		n += pid > 0 && process_status(pid, "PPid") == parent;
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
 bool process_ends(pid_t pid, int timeout_ms)
 {
 	AUTO_CLOSE int fd = pidfd_open(pid, 0);

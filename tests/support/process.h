@@ -13,6 +13,8 @@ const char *test_path(const char *variable);
 
 /* parent's newest child whose command begins with `name`; 0: none. */
 pid_t process_child(pid_t parent, const char *name);
+/* How many children it has, zombies too. */
+size_t process_children(pid_t parent);
 /* Whether it ends within timeout_ms; true also when it is no more. */
 bool process_ends(pid_t pid, int timeout_ms);
 /* Resident anonymous memory (heap and stacks, not files), bytes; 0: no such process. */

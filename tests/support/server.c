@@ -3,6 +3,7 @@
 #include "tests/support/server.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,9 +31,9 @@ static void server_exec(const struct server *s, const char *library, const char 
 		if (closed & 1u << fd)
 			close(fd);
 	}
-	execl(test_path("TEST_CLI"), "ggml-virtgpu", "serve", "--socket", s->socket, "--workers", s->workers, "--ggml",
-		library, "--worker", test_path("TEST_WORKER"), "--backend", test_path("TEST_BACKEND"), "-o",
-		"ggml.threads=1", (char *)NULL);
+	execl(test_path("TEST_CLI"), "ggml-virtgpu", "serve", "--socket", s->socket, "--workers", s->workers,
+		"--vhost-user", s->vhost_user, "--ggml", library, "--worker", test_path("TEST_WORKER"), "--backend",
+		test_path("TEST_BACKEND"), "-o", "ggml.threads=1", (char *)NULL);
 	_exit(127);
 }
 
@@ -80,6 +81,7 @@ static bool server_begin(struct server *s, const char *library, const char *env,
 	snprintf(cpu, sizeof cpu, "%s/libggml-cpu-x64.so", test_path("TEST_GGML"));
 	snprintf(s->socket, sizeof s->socket, "%s/socket", s->dir);
 	snprintf(s->workers, sizeof s->workers, "%s/workers", s->dir);
+	snprintf(s->vhost_user, sizeof s->vhost_user, "%s/vhost-user", s->dir);
 	fflush(NULL);
 	s->pid = fork();
 	if (s->pid == 0)
@@ -104,8 +106,33 @@ bool server_start_closed(struct server *s, unsigned closed)
 	return server_begin(s, NULL, NULL, closed);
 }
 
+/* Takes what it has said; false: nothing more. */
+static bool more_said(struct server *s, int ms)
+{
+	struct pollfd p = { .fd = s->errors, .events = POLLIN };
+	char *grown = realloc(s->said, s->n_said + 4097);
+	ssize_t got = 0;
+
+	if (!grown)
+		return false;
+	s->said = grown;
+	if (poll(&p, 1, ms) > 0 && (got = read(s->errors, s->said + s->n_said, 4096)) > 0)
+		s->n_said += (size_t)got;
+	s->said[s->n_said] = '\0';
+	return got > 0;
+}
+
+bool server_said(struct server *s, const char *what)
+{
+	while (more_said(s, s->said && strstr(s->said, what) ? 0 : 5000))
+		;
+	return s->said && strstr(s->said, what);
+}
+
 void server_stop(struct server *s)
 {
+	free(s->said);
+	s->said = NULL;
 	if (s->pid > 0) {
 		kill(s->pid, SIGTERM);
 		waitpid(s->pid, NULL, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A real `ggml-virtgpu serve --socket --workers`, as a user starts it. */
+/* A real `ggml-virtgpu serve --socket --workers --vhost-user`, as a user starts it. */
 #ifndef TESTS_SUPPORT_SERVER_H
 #define TESTS_SUPPORT_SERVER_H
 
@@ -8,8 +8,10 @@
 
 struct server {
 	pid_t pid;
-	char dir[32], socket[64], workers[64];
+	char dir[32], socket[64], workers[64], vhost_user[64];
 	int errors; /* its stderr */
+	char *said; /* what came from there, once somebody asked; freed by server_stop() */
+	size_t n_said;
 };
 
 /* Starts it and waits until it serves. env ("NAME=value", may be NULL) is set for it. */
@@ -18,6 +20,8 @@ bool server_start(struct server *s, const char *env);
 bool server_start_closed(struct server *s, unsigned closed);
 /* The same with another GGML library than ggml's CPU library. */
 bool server_start_on(struct server *s, const char *library, const char *env);
+/* Whether it has said so since it serves; waits for a while. */
+bool server_said(struct server *s, const char *what);
 /* Ends it and waits. */
 void server_stop(struct server *s);
 /* The newest connection's processes; 0: none. */

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections that say nothing, as many as there are places: who else gets in, and when they have to go. */
+#include "tests/support/cm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "proto/util.h"
+#include "tests/serve/client.h"
+#include "tests/support/child.h"
+#include "tests/support/process.h"
+#include "tests/support/server.h"
+
+#define CROWD       256
+#define PATIENCE_MS 60000
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+	CHECK(connect(fd, (const struct sockaddr *)&a, sizeof a) == 0);
+	return fd;
+}
+
+static bool hangs_up(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, ms) > 0 && p.revents & (POLLIN | POLLHUP);
+}
+
+/* Where this system has a cgroup hierarchy that we may write to: a group of our own in it. */
+static bool cgroup_make(char *path, size_t size)
+{
+	static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+		snprintf(path, size, "%s/cgroup.procs", roots[i]);
+		if (access(path, W_OK) < 0)
+			continue;
+		snprintf(path, size, "%s/test-crowd-%d-with-a-name-that-is-longer-than-the-others-here-are", roots[i],
+			(int)getpid());
+		if (mkdir(path, 0755) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void cgroup_enter(const char *path)
+{
+	char procs[512];
+	AUTO_CLOSE int fd = -1;
+
+	snprintf(procs, sizeof procs, "%s/cgroup.procs", path);
+	fd = open(procs, O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0 && write(fd, "0", 1) == 1);
+}
+
+/* A crowd in the group at `cgroup` (NULL: in ours), which says one byte when all are connected. */
+static pid_t crowd_start(const char *socket, const char *cgroup)
+{
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	CHECK(pipe2(ends, O_CLOEXEC) == 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (cgroup)
+			cgroup_enter(cgroup);
+		for (int i = 0; i < CROWD; i++)
+			connect_to(socket);
+		CHECK(write(ends[1], "x", 1) == 1);
+		pause();
+	}
+	close(ends[1]);
+	CHECK(read(ends[0], &byte, 1) == 1);
+	close(ends[0]);
+	return pid;
+}
+
+static void crowd_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Whether somebody new gets a context now. */
+static bool served(const char *socket)
+{
+	struct vtest v;
+	int err = client_open(&v, socket);
+
+	vtest_close(&v);
+	return err == 0;
+}
+
+static void other_group(void *cgroup)
+{
+	struct server server;
+	pid_t crowd;
+
+	CHECK(server_start(&server, NULL));
+	crowd = crowd_start(server.socket, cgroup);
+	/* The last of them may still wait to be accepted: then ours waits behind them. */
+	CHECK(served(server.socket));
+	CHECK(process_children(server.pid) > CROWD / 4);
+	crowd_end(crowd);
+	server_stop(&server);
+}
+
+static void silent_connections_of_one_cgroup_leave_room_for_others(void **state)
+{
+	char path[256];
+	int status;
+
+	(void)state;
+	if (!cgroup_make(path, sizeof path)) {
+		print_message("no cgroups here that we may make\n");
+		skip();
+	}
+	status = child_run(other_group, path);
+	for (int i = 0; i < 1000 && rmdir(path) < 0 && errno == EBUSY; i++)
+		usleep(10000);
+	assert_int_equal(status, 0);
+}
+
+static void same_group(void *unused)
+{
+	struct server server;
+	pid_t crowd;
+	int first;
+
+	(void)unused;
+	CHECK(server_start(&server, NULL));
+	first = connect_to(server.socket);
+	crowd = crowd_start(server.socket, NULL);
+	CHECK(!served(server.socket));
+	/* They hang on, and the server doesn't. */
+	CHECK(hangs_up(first, PATIENCE_MS));
+	for (int i = 0; i < PATIENCE_MS / 100 && process_children(server.pid); i++)
+		usleep(100000);
+	CHECK(served(server.socket));
+	CHECK(server_said(&server, "connections are the share of "));
+	CHECK(server_said(&server, "socket: client '' made no context within 10 s; hanging up"));
+	crowd_end(crowd);
+	close(first);
+	server_stop(&server);
+}
+
+static void a_silent_connection_has_to_go(void **state)
+{
+	(void)state;
+	assert_int_equal(child_run(same_group, NULL), 0);
+}
+
+/* Every byte of a message, but slowly; and messages without end. */
+static void makes_no_context(void *unused)
+{
+	const uint32_t busy[2] = { 0, 0 };
+	struct server server;
+	struct vtest v;
+	int64_t n = 0;
+	int slow;
+
+	(void)unused;
+	CHECK(server_start(&server, NULL));
+	slow = connect_to(server.socket);
+	CHECK(vtest_connect(&v, server.socket) == 0);
+	CHECK(vtest_send(&v, VTEST_CREATE_RENDERER, "busy", sizeof "busy") == 0);
+	while (!hangs_up(slow, 50) && n++ < PATIENCE_MS / 50) {
+		(void)!send(slow, "\0", 1, MSG_NOSIGNAL);
+		if (vtest_send(&v, VTEST_RESOURCE_BUSY_WAIT, busy, sizeof busy) == 0)
+			vtest_receive(&v, VTEST_RESOURCE_BUSY_WAIT, (uint32_t[1]){ 0 }, 4, 4);
+	}
+	CHECK(hangs_up(slow, 0));
+	for (int i = 0; i < 100 && !vtest_hung_up(&v); i++)
+		usleep(100000);
+	CHECK(vtest_hung_up(&v));
+	vtest_close(&v);
+	close(slow);
+	server_stop(&server);
+}
+
+static void one_that_is_slow_or_chats_has_to_go_too(void **state)
+{
+	(void)state;
+	assert_int_equal(child_run(makes_no_context, NULL), 0);
+}
+
+/* With a context, or with a VM that boots, silence is nothing bad. */
+static void may_be_silent(void *unused)
+{
+	struct server server;
+	struct vtest v;
+	int vm, silent;
+
+	(void)unused;
+	CHECK(server_start(&server, NULL));
+	CHECK(client_open(&v, server.socket) == 0);
+	vm = connect_to(server.vhost_user);
+	silent = connect_to(server.socket);
+	CHECK(hangs_up(silent, PATIENCE_MS));
+	CHECK(!hangs_up(vm, 2000));
+	CHECK(vtest_ping(&v) == 0);
+	vtest_close(&v);
+	close(vm);
+	close(silent);
+	server_stop(&server);
+}
+
+static void a_context_and_a_vm_may_be_silent(void **state)
+{
+	(void)state;
+	assert_int_equal(child_run(may_be_silent, NULL), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(silent_connections_of_one_cgroup_leave_room_for_others),
+		cmocka_unit_test(a_silent_connection_has_to_go),
+		cmocka_unit_test(one_that_is_slow_or_chats_has_to_go_too),
+		cmocka_unit_test(a_context_and_a_vm_may_be_silent),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
