@@ -93,37 +93,83 @@ static bool write_collect(struct buffer *b, const struct abi_tensor *t, const vo
 	return taken;
 }
 
-static void tensor_set(struct buffer *own, const struct abi_tensor *t, const void *data, size_t offset, size_t size)
-{
-	struct apir_tensor w;
+/* Of a tensor that the protocol can't describe, so many bytes travel at a time as bytes. */
+#define SPAN ((size_t)1 << 30)
 
-	if (!tensor_encode(t, &w)) {
-		say_error("set_tensor: %s is too large for the protocol, or another backend's", t->name);
-		loss_note_write(own);
-		return;
-	}
-	w.view_src = (uintptr_t)t->view_src;
-	if (!write_collect(own, t, data, offset, size) && !transfer_set(&plugin.session, own, &w, data, offset, size))
-		loss_note_write(own);
+/* What stands for the tensor's bytes [*offset, *offset + *size), or as many of them as fit: *offset is within *w then.
+ * NULL, or why there is none. */
+static const char *span_encode(
+	const struct buffer *b, const struct abi_tensor *t, size_t *offset, size_t *size, struct apir_tensor *w)
+{
+	uint64_t start = (uint64_t)((char *)t->data - b->base);
+
+	if (tensor_encode(t, w))
+		return NULL;
+	if (!range_ok(start, plugin.fn.nbytes(t), b->size) || !range_ok(*offset, *size, plugin.fn.nbytes(t)))
+		return "reaches beyond its buffer";
+	if (*size > SPAN)
+		*size = SPAN;
+	tensor_encode_bytes(w, b->handle, start + *offset, (uint32_t)*size);
+	*offset = 0;
+	return NULL;
+}
+
+static bool tensor_set(struct buffer *own, const struct abi_tensor *t, const void *data, size_t offset, size_t size)
+{
+	size_t done = 0;
+
+	do {
+		size_t at = offset + done, n = size - done;
+		struct apir_tensor w;
+		const char *fault = span_encode(own, t, &at, &n, &w);
+
+		if (fault) {
+			say_error("set_tensor: '%s' %s", t->name, fault);
+			return false;
+		}
+		if (done == 0 && write_collect(own, t, data, offset, size))
+			return true;
+		w.view_src = (uintptr_t)t->view_src;
+		if (!transfer_set(&plugin.session, own, &w, (const char *)data + done, at, n))
+			return false;
+		done += n;
+	} while (done < size);
+	return true;
 }
 
 static void buffer_set(struct abi_buffer *b, struct abi_tensor *t, const void *data, size_t offset, size_t size)
 {
 	struct buffer *own = buffer_context(b);
+	bool done = false;
 
-	if (!session_enter()) {
-		loss_note_write(own);
-		return;
+	if (session_enter()) {
+		done = tensor_set(own, t, data, offset, size);
+		session_leave();
 	}
-	tensor_set(own, t, data, offset, size);
-	session_leave();
+	if (!done)
+		loss_note_write(own);
 }
 
+/* How many bytes were read, from the first on. */
 static size_t tensor_get(struct buffer *own, const struct abi_tensor *t, void *data, size_t offset, size_t size)
 {
-	struct apir_tensor w;
+	size_t done = 0;
 
-	return tensor_encode(t, &w) ? transfer_get(&plugin.session, own, &w, data, offset, size) : 0;
+	while (done < size) {
+		size_t at = offset + done, n = size - done, got;
+		struct apir_tensor w;
+		const char *fault = span_encode(own, t, &at, &n, &w);
+
+		if (fault) {
+			say_error("get_tensor: '%s' %s", t->name, fault);
+			return done;
+		}
+		got = transfer_get(&plugin.session, own, &w, (char *)data + done, at, n);
+		done += got;
+		if (got < n)
+			return done;
+	}
+	return done;
 }
 
 static void buffer_get(struct abi_buffer *b, const struct abi_tensor *t, void *data, size_t offset, size_t size)
@@ -153,7 +199,8 @@ static bool tensor_memset(struct buffer *own, const struct abi_tensor *t, uint8_
 	for (size_t done = 0; done < size; done += room) {
 		size_t n = size - done < room ? size - done : room;
 
-		tensor_set(own, t, bytes, offset + done, n);
+		if (!tensor_set(own, t, bytes, offset + done, n))
+			return false;
 	}
 	return true;
 }

@@ -2,7 +2,11 @@
 /* The device's buffer type: what the host said of it once, and the sizes that it is asked for, remembered. */
 #include "guest/guest.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "guest/say.h"
 
 static const char *buft_name(union abi_buft *buft)
 {
@@ -10,10 +14,45 @@ static const char *buft_name(union abi_buft *buft)
 	return plugin.device_name;
 }
 
+/*
+ * What ggml is told of a tensor that the protocol can't carry: more than any device has, so that asking for memory fails as
+ * it does where there is too little, before anything is in it. Some thousands can be summed up.
+ */
+#define NOT_TO_BE_HAD ((size_t)1 << 50)
+
+/* The last such tensor, to tell of when its memory is asked for. */
+static struct {
+	pthread_mutex_t lock;
+	char text[256];
+} refused = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static size_t alloc_size_refused(const struct abi_tensor *t)
+{
+	pthread_mutex_lock(&refused.lock);
+	snprintf(refused.text, sizeof refused.text, "'%.64s', %" PRId64 " x %" PRId64 " x %" PRId64 " x %" PRId64,
+		t->name, t->ne[0], t->ne[1], t->ne[2], t->ne[3]);
+	pthread_mutex_unlock(&refused.lock);
+	return NOT_TO_BE_HAD;
+}
+
 static struct abi_buffer *buft_alloc(union abi_buft *buft, size_t size)
 {
+	char text[sizeof refused.text] = "";
+
 	(void)buft;
-	return buffer_new(size);
+	if (size >= NOT_TO_BE_HAD) {
+		pthread_mutex_lock(&refused.lock);
+		memcpy(text, refused.text, sizeof text);
+		refused.text[0] = '\0';
+		pthread_mutex_unlock(&refused.lock);
+	}
+	if (!text[0])
+		return buffer_new(size);
+	say_error(
+		"alloc_buffer: no memory for tensor %s: a dimension or stride of it passes 32 bits, more than APIR 0.2 "
+		"carries: use a shorter context or fewer sequences",
+		text);
+	return NULL;
 }
 
 static size_t buft_alignment(union abi_buft *buft)
@@ -53,6 +92,8 @@ static size_t buft_alloc_size(union abi_buft *buft, const struct abi_tensor *t)
 	(void)buft;
 	if (!session_alive(&plugin.session) || !session_enter())
 		return plain;
+	if (!t->view_src && !tensor_fits(t))
+		return alloc_size_refused(t);
 	signature_make(&sig, t);
 	if (!memo_get(&plugin.alloc_sizes, &sig, &size)) {
 		size = host_alloc_size(t, plain);

@@ -103,6 +103,14 @@ static bool host_supports(const struct abi_tensor *op, const struct signature *s
 	return err == -EPIPE || yes;
 }
 
+/* In our memory, or to be: a program that only measures puts tensors into a buffer of ggml's own that has our type and no memory. */
+static bool lies_here(const struct abi_tensor *t)
+{
+	const struct abi_buffer *b = tensor_memory(t);
+
+	return b && b->buft == &plugin.buft;
+}
+
 /*
  * Where nobody can be asked the answer is yes: the next compute fails then, while a no about tensors that lie here already
  * would make ggml's scheduler abort the program. So it is where the protocol can't carry an operation whose result lies
@@ -119,7 +127,7 @@ static bool dev_supports_op(struct abi_device *d, const struct abi_tensor *op)
 	if (op_idle(op))
 		return true;
 	if (!op_fits(op))
-		return buffer_of(op) != NULL;
+		return lies_here(op);
 	if (!session_alive(&plugin.session) || !session_enter())
 		return true;
 	signature_make(&sig, op);

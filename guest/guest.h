@@ -44,7 +44,9 @@ void buffer_type_setup(void);
 /* stream.c: ggml's init_backend for our device */
 struct abi_backend *stream_new(struct abi_device *dev, const char *params);
 
-/* tensor.c. Why a tensor can't travel, as the end of a sentence: another's buffer, or a dimension or stride past 32 bits.
+/* tensor.c. The buffer that the tensor lies in, or what it views; NULL: none yet. */
+const struct abi_buffer *tensor_memory(const struct abi_tensor *t);
+/* Why a tensor can't travel, as the end of a sentence: another's buffer, or a dimension or stride past 32 bits.
  * NULL: it can. */
 const char *tensor_fault(const struct abi_tensor *t);
 /* Into wire form, without sources and view. False where tensor_fault() says why it can't be. */

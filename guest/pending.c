@@ -9,8 +9,7 @@
 
 #include <string.h>
 
-#include "ggml-abi/abi.h"
-#include "guest/call.h"
+#include "guest/guest.h"
 #include "platform/guard.h"
 
 bool pending_add(
@@ -43,7 +42,7 @@ static size_t run_post(struct call *c, size_t first)
 	const struct pending_write *w = &p->writes[first];
 	uint64_t start = w->start, end = start;
 	struct buffer *b = w->buffer;
-	struct apir_tensor t = { .id = 1, .type = ABI_TYPE_I8, .buffer = b->handle, .data = start };
+	struct apir_tensor t;
 	struct slot *slot = call_slot(c, true);
 	size_t i = first;
 	uint8_t *out;
@@ -59,10 +58,7 @@ static size_t run_post(struct call *c, size_t first)
 		end = w->start + w->size;
 		pad = w->pad;
 	}
-	t.ne[0] = (uint32_t)(end - start);
-	t.ne[1] = t.ne[2] = t.ne[3] = 1;
-	t.nb[0] = 1;
-	t.nb[1] = t.nb[2] = t.nb[3] = t.ne[0];
+	tensor_encode_bytes(&t, b->handle, start, (uint32_t)(end - start));
 	call_header(c, APIR_FN_BUFFER_SET_TENSOR);
 	call_u64(c, t.buffer);
 	call_bytes(c, &t, sizeof t);

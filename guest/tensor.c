@@ -14,7 +14,7 @@ static bool steps_beyond(const struct abi_tensor *t, int dim)
 	return false;
 }
 
-static const struct abi_buffer *tensor_memory(const struct abi_tensor *t)
+const struct abi_buffer *tensor_memory(const struct abi_tensor *t)
 {
 	return t->view_src ? t->view_src->buffer : t->buffer;
 }
