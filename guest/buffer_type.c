@@ -90,10 +90,12 @@ static size_t buft_alloc_size(union abi_buft *buft, const struct abi_tensor *t)
 	uint64_t size = 0;
 
 	(void)buft;
-	if (!session_alive(&plugin.session) || !session_enter())
+	if (!session_alive(&plugin.session)) /* nor are locks to be had in a forked child */
 		return plain;
 	if (!t->view_src && !tensor_fits(t))
 		return alloc_size_refused(t);
+	if (!session_enter())
+		return plain;
 	signature_make(&sig, t);
 	if (!memo_get(&plugin.alloc_sizes, &sig, &size)) {
 		size = host_alloc_size(t, plain);
