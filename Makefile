@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
 # The project's entrances. meson does the building; this makes a fresh Debian machine ready for it.
+# BUILD names the build folder, LAB (default: lab in BUILD) the one for a Debian root; both may lie anywhere.
 BUILD ?= build
+export BUILD
 
 .PHONY: demo check check-virgl build setup setup-test
 
 demo: setup build
-	@demo/run $(BUILD)
+	@demo/run "$$BUILD"
 
-check: setup-test build
-	@tests/run $(BUILD)
+check: setup-test
+	@tests/run "$$BUILD"
 
-check-virgl: setup-test build
-	@tests/run $(BUILD) virgl
+check-virgl: setup-test
+	@tests/run "$$BUILD" virgl
 
 setup:
 	@lab/host-setup
@@ -20,6 +22,6 @@ setup-test:
 	@lab/host-setup test
 
 build:
-	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD) --werror >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@[ -e "$$BUILD/build.ninja" ] || log=$$(meson setup "$$BUILD" --werror 2>&1) || { echo "$$log"; exit 1; }
 	@echo "== building"
-	@ninja -C $(BUILD) --quiet
+	@ninja -C "$$BUILD" --quiet

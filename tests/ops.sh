@@ -38,16 +38,17 @@ ops_same() {
     note "$passed passed, $(ops_count unsupported "$2") not supported, 0 failed: the same as the reference's"
 }
 
+# ops_native LOG BACKEND OP PARAMS: the native table
+ops_native() {
+    "$TEST_OPS" test -b "$2" -o "$3" ${4:+-p "$4"} >"$1" 2>&1 || { tail -n 5 "$1" >&2; return 1; }
+    ops_table <"$1"
+}
+
 # ops_reference BACKEND OP PARAMS: the native table, computed once for each llama.cpp
 ops_reference() {
     local version table
     version=$(stat -c %Y-%s "$TEST_OPS")
     table=$BUILD/check/reference/$(printf '%s\n' "$version" "$@" | sha256sum | cut -c1-16)
-    if [ ! -s "$table" ]; then
-        mkdir -p "${table%/*}"
-        "$TEST_OPS" test -b "$1" -o "$2" ${3:+-p "$3"} >"$table.log" 2>&1 || { tail -n 5 "$table.log" >&2; fail "native $2" >&2; }
-        ops_table <"$table.log" >"$table.new"
-        mv "$table.new" "$table"
-    fi
+    once "$table" ops_native "$table.log" "$1" "$2" "${3:-}" || fail "native $2" >&2
     echo "$table"
 }

@@ -18,7 +18,7 @@ CLI=$BUILD/cli/ggml-virtgpu
 # shellcheck disable=SC2034 # for those who source this file
 MODEL=$LAB/models/toy.gguf
 WORK=$BUILD/check/$1
-mkdir -p "$BUILD/check"
+mkdir -p "$BUILD/check/reference"
 exec 9>"$WORK.lock" # held by whatever this script leaves running, too
 flock -w 60 9 || { echo "$0 is running already in $BUILD" >&2; exit 2; }
 rm -rf "$WORK"
@@ -39,10 +39,32 @@ note() {
 
 cases=0 cases_failed=0
 
+# Scripts may run side by side (tests/run); what measures time must not. turn_take shared|exclusive, turn_end: shared turns
+# overlap, an exclusive one is alone, and whoever comes while it waits waits behind it.
+exec {turn_gate}>>"$BUILD/check/turn.gate" {turn}>>"$BUILD/check/turn"
+turn_take() {
+    flock "$turn_gate"
+    flock "--$1" "$turn"
+    flock -u "$turn_gate"
+}
+turn_end() {
+    flock -u "$turn" # whoever has inherited it
+}
+
 # check PROMISE FUNCTION [ARGUMENT…]: one case, in a subshell. What it prints is shown when it fails.
 check() {
-    local promise=$1 log status start=$SECONDS
-    shift
+    case_run shared "$@"
+}
+# check_timed …: the same for a case with a time in its promise: no other runs meanwhile
+check_timed() {
+    case_run exclusive "$@"
+}
+
+case_run() {
+    local promise=$2 log status start
+    turn_take "$1"
+    start=$SECONDS
+    shift 2
     cases=$((cases + 1))
     log=$WORK/case-$cases.log
     # Not "if (…)", in which bash would go on after a command that fails.
@@ -54,6 +76,7 @@ check() {
     ) >"$log" 2>&1 </dev/null
     status=$?
     set -e
+    turn_end
     case $status in
     0) echo "ok $cases - $promise ($((SECONDS - start)) s)" ;;
     77) echo "ok $cases - $promise # SKIP $(tail -n 1 "$log")" ;;
@@ -161,13 +184,20 @@ cpu_library() {
     llama-bench --list-devices 2>&1 | sed -n 's/^load_backend: loaded CPU backend from //p' | sort -u
 }
 
+# once FILE CMD…: FILE, which CMD writes, unless it is there; of several at once one makes it
+once() {
+    local file=$1
+    shift
+    (
+        flock 9
+        [ -s "$file" ] || { "$@" >"$file.new" && mv "$file.new" "$file"; }
+    ) 9>"$file.lock"
+}
+
 # The native text that others are compared with, in $BUILD/check/reference/text.N.
 native_text() {
     local text=$BUILD/check/reference/text.$1
-    if [ ! -s "$text" ] || [ "$MODEL" -nt "$text" ] || [ "$LAB/bin/complete" -nt "$text" ]; then
-        mkdir -p "${text%/*}"
-        tests/complete "$MODEL" none "$1" >"$text.new" 2>"$text.log"
-        mv "$text.new" "$text"
-    fi
+    [ ! "$MODEL" -nt "$text" ] || rm -f "$text"
+    once "$text" tests/complete "$MODEL" none "$1" 2>"$text.log" || return
     echo "$text"
 }

@@ -56,7 +56,7 @@ other_goes_on() {
     head -c "$(stat -c %s "$WORK/other.a")" "$(native_text 400)" | cmp - "$WORK/other.a"
 }
 
-check "the worker killed in mid-generation: an error within 5 s, and the next program runs" ends_after worker_of
-check "the door killed in mid-generation: an error within 5 s, and the next program runs" ends_after door_of
+check_timed "the worker killed in mid-generation: an error within 5 s, and the next program runs" ends_after worker_of
+check_timed "the door killed in mid-generation: an error within 5 s, and the next program runs" ends_after door_of
 check "a program whose neighbour's worker is killed goes on" other_goes_on
 checks_end

@@ -69,7 +69,7 @@ for protocol in "${PROTOCOLS[@]}"; do
     check "the list over virtio-gpu-gl, protocol $protocol" over_gl "$protocol"
 done
 check "two programs in one guest at once" two_at_once
-check "waiting for a graph of 250 ms costs the guest at most 10 % CPU" waiting
+check_timed "waiting for a graph of 250 ms costs the guest at most 10 % CPU" waiting
 check "the worker killed in mid-generation: an error, QEMU goes on, the next program runs" worker_killed
 check "the device reset in mid-generation: an error, QEMU goes on, the next program runs" device_reset
 checks_end

@@ -52,7 +52,7 @@ check "a stock guest finds the device" device_found
 check "llama-bench in the guest" bench
 check "the greedy text of 48 tokens in the guest is the native one" same_text
 check "two programs in one guest at once" two_at_once
-check "waiting for a graph of 250 ms costs the guest at most 10 % CPU" waiting
+check_timed "waiting for a graph of 250 ms costs the guest at most 10 % CPU" waiting
 types='(f32|f16|q4_0|q8_0)'
 sample="MUL_MAT 40 type_a=$types,type_b=f32,m=16,n=[1-9],k=256,bs=\[[12],1\]
 ROPE 40 ne_a=\[64,

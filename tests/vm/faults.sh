@@ -67,7 +67,7 @@ door_killed() {
     within 10 none || fail "the worker is left behind"
 }
 
-check "the worker killed in mid-generation: an error, the door and the VM go on, the next program runs" worker_killed
+check_timed "the worker killed in mid-generation: an error, the door and the VM go on, the next program runs" worker_killed
 check "a program whose neighbour's worker is killed goes on" neighbour_goes_on
-check "the door killed in mid-generation: an error, and the VM goes on" door_killed
+check_timed "the door killed in mid-generation: an error, and the VM goes on" door_killed
 checks_end

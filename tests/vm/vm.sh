@@ -17,12 +17,14 @@ boot_options=() # more of lab/boot's
 # vm_boot [QEMU ARG…]: for the whole script
 vm_boot() {
     echo "# booting a guest"
+    turn_take shared
     lab/boot --timeout 1200 ${boot_options[@]+"${boot_options[@]}"} -e "WORK=$WORK" -e "MODEL=$MODEL" -e "PLUGIN=$PLUGIN" -e "GGML_BACKEND_PATH=$PLUGIN" \
         tests/vm/agent.sh -virtfs "local,path=$WORK,mount_tag=work,security_model=none" "$@" >"$WORK/boot.log" 2>&1 &
     boot=$!
     # shellcheck disable=SC2317
     up() { [ -e "$WORK/guest/ready" ] || is_gone "$boot"; }
     within 180 up || true
+    turn_end
     [ -e "$WORK/guest/ready" ] || { cat "$WORK/boot.log"; echo "Bail out! the guest did not start"; exit 1; }
 }
 # The servers of a script that lives as long as its guest. vm_serve NAME [SERVE OPTION…]
