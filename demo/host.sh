@@ -5,7 +5,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR/.. source=lab/plain.sh
 . lab/plain.sh
-build=$(plain demo "$BUILD")
+build=$(plain demo "${BUILD:?}")
 LAB=$(plain demo.lab "$LAB")
 WORK=$build/demo MODEL=$LAB/models/toy.gguf THREADS=1
 export WORK MODEL THREADS
@@ -62,7 +62,7 @@ while kill -0 $boot 2>/dev/null; do
 done
 wait $boot && status=0 || status=$?
 boot=''
-[ $status = 0 ] || fail "the guest's script ended with status $status" "$WORK/qemu.log"
+[ "$status" = 0 ] || fail "the guest's script ended with status $status" "$WORK/qemu.log"
 # QEMU's usual line for each blob that is mapped does no harm (docs/failures.md); anything else is shown.
 grep -v 'vhost_set_mem_table failed: Input/output error (5)' "$WORK/qemu.log" || true
 kill $serve
