@@ -44,13 +44,16 @@ static void buffer_forget(struct buffer *own)
 	call_end(&c);
 }
 
+/* Within another call, which may have it in hand, the host's memory stays until the program's end. */
 static void buffer_free(struct abi_buffer *b)
 {
 	struct buffer *own = buffer_context(b);
 
-	if (session_enter()) {
+	if (entry_begin("free_buffer")) {
 		buffer_forget(own);
-		session_leave();
+		entry_end();
+	} else if (!session_forked()) {
+		return;
 	}
 	munmap(own->base, own->size);
 	free(own);
@@ -142,9 +145,9 @@ static void buffer_set(struct abi_buffer *b, struct abi_tensor *t, const void *d
 	struct buffer *own = buffer_context(b);
 	bool done = false;
 
-	if (session_enter()) {
+	if (entry_begin("set_tensor")) {
 		done = tensor_set(own, t, data, offset, size);
-		session_leave();
+		entry_end();
 	}
 	if (!done)
 		loss_note_write(own);
@@ -177,9 +180,9 @@ static void buffer_get(struct abi_buffer *b, const struct abi_tensor *t, void *d
 	struct buffer *own = buffer_context(b);
 	size_t got = 0;
 
-	if (session_enter()) {
+	if (entry_begin("get_tensor")) {
 		got = tensor_get(own, t, data, offset, size);
-		session_leave();
+		entry_end();
 	}
 	if (got < size) {
 		memset((char *)data + got, 0, size - got);
@@ -210,9 +213,9 @@ static void buffer_memset(struct abi_buffer *b, struct abi_tensor *t, uint8_t va
 	struct buffer *own = buffer_context(b);
 	bool done = false;
 
-	if (session_enter()) {
+	if (entry_begin("memset_tensor")) {
 		done = tensor_memset(own, t, value, offset, size);
-		session_leave();
+		entry_end();
 	}
 	if (!done)
 		loss_note_write(own);
@@ -244,9 +247,9 @@ static bool buffer_copy(struct abi_buffer *b, const struct abi_tensor *src, stru
 	const struct buffer *from = buffer_of(src);
 	bool done = false;
 
-	if (from && session_enter()) {
+	if (from && entry_begin("cpy_tensor")) {
 		done = tensor_copy(from, buffer_context(b), src, dst);
-		session_leave();
+		entry_end();
 	}
 	return done;
 }
@@ -269,9 +272,9 @@ static void buffer_clear(struct abi_buffer *b, uint8_t value)
 	struct buffer *own = buffer_context(b);
 	int err = -EBUSY;
 
-	if (session_enter()) {
+	if (entry_begin("clear")) {
 		err = host_clear(own, value);
-		session_leave();
+		entry_end();
 	}
 	if (err < 0)
 		loss_note_write(own);
@@ -352,9 +355,9 @@ struct abi_buffer *buffer_new(size_t size)
 {
 	struct abi_buffer *made = NULL;
 
-	if (session_enter()) {
+	if (entry_begin("alloc_buffer")) {
 		made = buffer_make(size);
-		session_leave();
+		entry_end();
 	}
 	return made;
 }

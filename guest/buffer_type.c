@@ -35,17 +35,26 @@ static size_t alloc_size_refused(const struct abi_tensor *t)
 	return NOT_TO_BE_HAD;
 }
 
+/* Empty where there is nothing to tell. */
+static void refusal_take(char text[sizeof refused.text])
+{
+	text[0] = '\0';
+	if (!entry_begin("alloc_buffer"))
+		return;
+	pthread_mutex_lock(&refused.lock);
+	memcpy(text, refused.text, sizeof refused.text);
+	refused.text[0] = '\0';
+	pthread_mutex_unlock(&refused.lock);
+	entry_end();
+}
+
 static struct abi_buffer *buft_alloc(union abi_buft *buft, size_t size)
 {
 	char text[sizeof refused.text] = "";
 
 	(void)buft;
-	if (size >= NOT_TO_BE_HAD) {
-		pthread_mutex_lock(&refused.lock);
-		memcpy(text, refused.text, sizeof text);
-		refused.text[0] = '\0';
-		pthread_mutex_unlock(&refused.lock);
-	}
+	if (size >= NOT_TO_BE_HAD)
+		refusal_take(text);
 	if (!text[0])
 		return buffer_new(size);
 	say_error(
@@ -90,19 +99,17 @@ static size_t buft_alloc_size(union abi_buft *buft, const struct abi_tensor *t)
 	uint64_t size = 0;
 
 	(void)buft;
-	if (!session_alive(&plugin.session)) /* nor are locks to be had in a forked child */
-		return plain;
-	if (!t->view_src && !tensor_fits(t))
-		return alloc_size_refused(t);
-	if (!session_enter())
+	if (!session_alive(&plugin.session) || !entry_begin("get_alloc_size"))
 		return plain;
 	signature_make(&sig, t);
-	if (!memo_get(&plugin.alloc_sizes, &sig, &size)) {
+	if (!t->view_src && !tensor_fits(t)) {
+		size = alloc_size_refused(t);
+	} else if (!memo_get(&plugin.alloc_sizes, &sig, &size)) {
 		size = host_alloc_size(t, plain);
 		if (size)
 			memo_put(&plugin.alloc_sizes, &sig, size);
 	}
-	session_leave();
+	entry_end();
 	return size ? size : plain;
 }
 

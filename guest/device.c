@@ -38,14 +38,24 @@ static void host_memory(uint64_t *free_bytes, uint64_t *total)
 	call_end(&c);
 }
 
+/* What was known last, for a signal handler within another call: llama.cpp's programs ask in theirs. */
+static _Atomic uint64_t last_free, last_total;
+
 static void dev_memory(struct abi_device *d, size_t *free_bytes, size_t *total)
 {
 	uint64_t f = 0, t = 0;
 
 	(void)d;
-	if (session_alive(&plugin.session) && session_enter()) {
+	if (!session_alive(&plugin.session)) {
+		;
+	} else if (entry_begin(NULL)) {
 		host_memory(&f, &t);
-		session_leave();
+		atomic_store(&last_free, f);
+		atomic_store(&last_total, t);
+		entry_end();
+	} else {
+		f = atomic_load(&last_free);
+		t = atomic_load(&last_total);
 	}
 	*free_bytes = f;
 	*total = t;
@@ -128,12 +138,12 @@ static bool dev_supports_op(struct abi_device *d, const struct abi_tensor *op)
 		return true;
 	if (!op_fits(op))
 		return lies_here(op);
-	if (!session_alive(&plugin.session) || !session_enter())
+	if (!session_alive(&plugin.session) || !entry_begin("supports_op"))
 		return true;
 	signature_make(&sig, op);
 	if (!memo_get(&plugin.supports, &sig, &answer))
 		answer = host_supports(op, &sig);
-	session_leave();
+	entry_end();
 	return answer;
 }
 

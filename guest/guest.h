@@ -6,6 +6,7 @@
 #include "ggml-abi/symbols.h"
 #include "guest/buffer.h"
 #include "guest/call.h"
+#include "guest/entry.h"
 #include "guest/loss.h"
 #include "guest/memo.h"
 #include "proto/idmap.h"

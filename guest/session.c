@@ -51,15 +51,6 @@ bool session_forked(void)
 	return atomic_load_explicit(&forked, memory_order_relaxed);
 }
 
-bool session_enter(void)
-{
-	return !session_forked();
-}
-
-void session_leave(void)
-{
-}
-
 void session_lock(struct session *s)
 {
 	pthread_mutex_lock(&s->lock);

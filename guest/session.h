@@ -67,13 +67,7 @@ struct session {
 /* Connects, greets, has the backend library loaded. 0, or -errno and one line in err. */
 int session_open(struct session *s, char *err, size_t err_size);
 void session_close(struct session *s);
-/*
- * Every function that ggml calls and that may lock, ask or change something begins with session_enter(), and ends with
- * session_leave() if that was true. False: it can do no more than give the answer that it has for such a case. A forked
- * child: its parent's context isn't its own, and a lock may be held by a thread that isn't there.
- */
-bool session_enter(void);
-void session_leave(void);
+/* Whether this is a forked child: its parent's context isn't its own, and a lock may be held by a thread that isn't there. */
 bool session_forked(void);
 void session_lock(struct session *s);
 void session_unlock(struct session *s);

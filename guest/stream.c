@@ -16,12 +16,14 @@ static void stream_free(struct abi_backend *b)
 	struct stream *stream = b->context;
 	struct call c;
 
-	if (session_enter()) {
+	if (entry_begin("free")) {
 		call_enter(&c, &plugin.session, "free");
 		call_settle(&c);
 		loss_stream_end(stream);
 		call_end(&c);
-		session_leave();
+		entry_end();
+	} else if (!session_forked()) {
+		return; /* the call that goes on in this thread may be its */
 	}
 	free(stream);
 	free(b);
@@ -32,21 +34,21 @@ static void stream_synchronize(struct abi_backend *b)
 	struct call c;
 
 	(void)b;
-	if (!session_enter())
+	if (!entry_begin("synchronize"))
 		return;
 	call_enter(&c, &plugin.session, "synchronize");
 	call_settle(&c);
 	call_end(&c);
-	session_leave();
+	entry_end();
 }
 
 static int32_t stream_compute(struct abi_backend *b, struct abi_graph *graph)
 {
 	int32_t status = ABI_STATUS_FAILED;
 
-	if (session_enter()) {
+	if (entry_begin("graph_compute")) {
 		status = graph_compute(b->context, graph);
-		session_leave();
+		entry_end();
 	}
 	return status;
 }
@@ -83,9 +85,9 @@ struct abi_backend *stream_new(struct abi_device *dev, const char *params)
 	struct abi_backend *b = NULL;
 
 	(void)params;
-	if (session_enter()) {
+	if (entry_begin("init_backend")) {
 		b = stream_make(dev);
-		session_leave();
+		entry_end();
 	}
 	return b;
 }

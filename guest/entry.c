@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* See entry.h. */
+#include "guest/entry.h"
+
+#include <signal.h>
+
+#include "guest/say.h"
+#include "guest/session.h"
+
+#define REFUSALS_TOLD 5
+
+/* This thread is within a call. A signal handler reads and writes it, too. */
+static _Thread_local volatile sig_atomic_t inside;
+/* What a handler asked for in vain; NULL: nothing, or it was told already. */
+static const char *_Atomic refused;
+
+bool entry_begin(const char *what)
+{
+	if (session_forked())
+		return false;
+	if (inside) {
+		if (what)
+			atomic_store(&refused, what);
+		return false;
+	}
+	inside = true;
+	return true;
+}
+
+/* A handler can't print: its thread may hold the very locks that printing takes. */
+static void refusal_tell(void)
+{
+	static _Atomic uint32_t told;
+	const char *what = atomic_load(&refused) ? atomic_exchange(&refused, NULL) : NULL;
+
+	if (what && atomic_fetch_add(&told, 1) < REFUSALS_TOLD)
+		say_warn("%s: not done: a signal handler (or a log callback) asked for it within another call of the "
+			 "same thread; set a flag there, and ask when that call is over",
+			what);
+}
+
+void entry_end(void)
+{
+	refusal_tell();
+	inside = false;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A signal handler that calls the device while the same thread is within a call, as the handler of llama.cpp's programs
+ * does: nothing hangs, nothing is corrupted, and the handler has an answer.
+ */
+#include "tests/guest/scenario.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "tests/support/process.h"
+
+#define LEAST_US    50
+#define VARYING_US  500
+#define ROUNDS      400
+#define PATIENCE_MS 60000
+#define BYTES       256
+
+/* What the handler works with; nothing of it is the interrupted program's own. */
+static struct {
+	struct program *p;
+	struct abi_tensor *op, *bytes;
+	struct abi_graph *graph;
+	struct abi_backend *stream;
+	size_t total, alloc_size;
+	volatile sig_atomic_t armed; /* the thread is within a call of ggml's, so within no malloc() */
+	unsigned calls, wrong;
+} in_handler;
+
+static void memory_asked(void)
+{
+	size_t free_bytes = 0, total = 0;
+
+	in_handler.p->g.dev_memory(in_handler.p->dev, &free_bytes, &total);
+	in_handler.wrong += total != in_handler.total || free_bytes == 0;
+}
+
+static void bytes_moved(void)
+{
+	uint8_t v[BYTES];
+
+	memset(v, (int)in_handler.calls, sizeof v);
+	in_handler.p->g.tensor_set(in_handler.bytes, v, 0, sizeof v);
+	in_handler.p->f.backend_tensor_memset(in_handler.bytes, (uint8_t)in_handler.calls, 0, 64);
+	memset(v, 0xa5, sizeof v);
+	in_handler.p->g.tensor_get(in_handler.bytes, v, 64, sizeof v - 64);
+	for (size_t i = 1; i < sizeof v - 64; i++)
+		in_handler.wrong += v[i] != v[0]; /* what was set, or zeros */
+}
+
+static void buffer_had(void)
+{
+	struct abi_buffer *b =
+		in_handler.p->g.buft_alloc_buffer(in_handler.p->g.dev_buffer_type(in_handler.p->dev), 512);
+
+	if (b)
+		in_handler.p->g.buffer_free(b);
+}
+
+/* Once, so that the program gets on however long the handler takes. */
+static void timer_set(suseconds_t us)
+{
+	const struct itimerval t = { .it_value = { 0, us } };
+
+	CHECK(setitimer(ITIMER_REAL, &t, NULL) == 0);
+}
+
+static void questions_asked(void)
+{
+	memory_asked();
+	switch (in_handler.calls++ % 4) {
+	case 0:
+		in_handler.wrong += !in_handler.p->g.dev_supports_op(in_handler.p->dev, in_handler.op);
+		break;
+	case 1:
+		bytes_moved();
+		break;
+	case 2:
+		in_handler.p->g.synchronize(in_handler.stream);
+		in_handler.p->g.graph_compute(in_handler.stream, in_handler.graph);
+		break;
+	default:
+		buffer_had();
+		break;
+	}
+	memory_asked();
+}
+
+static void on_signal(int sig)
+{
+	int err = errno;
+
+	(void)sig;
+	if (in_handler.armed)
+		questions_asked();
+	timer_set(LEAST_US + in_handler.calls * 37 % VARYING_US);
+	errno = err;
+}
+
+static void handler_ready(struct program *p, struct net *n)
+{
+	struct abi_context *ctx = program_context(p);
+	struct sigaction a = { .sa_handler = on_signal };
+	size_t unused;
+
+	in_handler.p = p;
+	in_handler.bytes = p->g.new_tensor_4d(ctx, 0, BYTES / 4, 1, 1, 1);
+	CHECK(p->f.backend_alloc_ctx_tensors(ctx, p->gpu));
+	in_handler.op = n->output;
+	in_handler.graph = n->graph;
+	in_handler.stream = p->g.dev_init(p->dev, NULL);
+	CHECK(in_handler.stream);
+	CHECK(p->g.dev_supports_op(p->dev, n->output));
+	p->g.dev_memory(p->dev, &unused, &in_handler.total);
+	CHECK(in_handler.total > 0);
+	CHECK(sigaction(SIGALRM, &a, NULL) == 0);
+}
+
+/* So that the lock is another thread's at times. */
+static volatile sig_atomic_t done;
+static void *compute_beside(void *arg)
+{
+	struct program *p = arg;
+	struct abi_backend *stream = p->g.dev_init(p->dev, NULL);
+	struct net n;
+
+	CHECK(stream);
+	net_make(&n, p, stream, 32, 2, 5);
+	while (!done) {
+		net_input(&n, p, 6);
+		CHECK(p->g.graph_compute(stream, n.graph) == ABI_STATUS_SUCCESS);
+	}
+	net_free(&n, p);
+	p->g.backend_free(stream);
+	return NULL;
+}
+
+static void interrupted_rounds(
+	const struct program *p, struct net *gpu, const float inputs[2][256], const float outputs[2][256])
+{
+	static float got[256];
+
+	for (int i = 0; i < ROUNDS; i++) {
+		int32_t status;
+
+		in_handler.armed = true;
+		p->g.tensor_set(gpu->input, inputs[i % 2], 0, sizeof got);
+		status = p->g.graph_compute(p->gpu, gpu->graph);
+		p->g.tensor_get(gpu->output, got, 0, sizeof got);
+		in_handler.armed = false;
+		CHECK(status == ABI_STATUS_SUCCESS);
+		CHECK(!memcmp(got, outputs[i % 2], sizeof got));
+	}
+}
+
+static void interrupted(void *unused)
+{
+	static float inputs[2][256], outputs[2][256];
+	struct net gpu, other;
+	struct program p;
+	sigset_t alarm;
+	pthread_t t;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	net_make(&gpu, &p, p.gpu, 64, 4, 1);
+	net_make(&other, &p, p.gpu, 64, 2, 3);
+	net_input(&other, &p, 4);
+	for (uint32_t i = 0; i < 2; i++) {
+		numbers_fill(inputs[i], 256, 10 + i);
+		p.g.tensor_set(gpu.input, inputs[i], 0, sizeof inputs[i]);
+		CHECK(p.g.graph_compute(p.gpu, gpu.graph) == ABI_STATUS_SUCCESS);
+		p.g.tensor_get(gpu.output, outputs[i], 0, sizeof outputs[i]);
+	}
+	CHECK(memcmp(outputs[0], outputs[1], sizeof outputs[0]));
+	handler_ready(&p, &other);
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	CHECK(pthread_sigmask(SIG_BLOCK, &alarm, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, compute_beside, &p) == 0);
+	CHECK(pthread_sigmask(SIG_UNBLOCK, &alarm, NULL) == 0);
+	timer_set(LEAST_US);
+	interrupted_rounds(&p, &gpu, (const float(*)[256])inputs, (const float(*)[256])outputs);
+	CHECK(signal(SIGALRM, SIG_IGN) != SIG_ERR);
+	done = true;
+	CHECK(pthread_join(t, NULL) == 0);
+	CHECK(in_handler.calls > 20 && in_handler.wrong == 0);
+	p.g.backend_free(in_handler.stream);
+	net_free(&gpu, &p);
+	net_free(&other, &p);
+	program_end(&p);
+}
+
+static void does_not_hang(void *unused)
+{
+	pid_t pid = child_start(interrupted, NULL);
+	bool ended = process_ends(pid, PATIENCE_MS);
+
+	(void)unused;
+	if (!ended)
+		kill(pid, SIGKILL);
+	CHECK(child_end(pid) == 0);
+	CHECK(ended);
+}
+
+static void a_handler_that_calls_within_a_call_has_an_answer_and_spoils_nothing(void **state)
+{
+	char *heard;
+
+	(void)state;
+	assert_int_equal(child_run_heard(does_not_hang, NULL, &heard), 0);
+	/* So there were such moments; and it is told what wasn't done. */
+	assert_non_null(
+		strstr(heard, ": not done: a signal handler (or a log callback) asked for it within another call"));
+	free(heard);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_handler_that_calls_within_a_call_has_an_answer_and_spoils_nothing),
+	};
+	int failed;
+
+	unsetenv("GGML_VIRTGPU_PROTOCOL");
+	failed = cmocka_run_group_tests_name("the newest protocol", tests, server_up, server_down);
+	setenv("GGML_VIRTGPU_PROTOCOL", "0.2", 1);
+	return failed + cmocka_run_group_tests_name("plain APIR 0.2", tests, server_up, server_down);
+}
