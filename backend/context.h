@@ -38,6 +38,7 @@ struct backend_context {
 	uint64_t buft_handle;
 	uint64_t next_fake;
 	uint64_t features; /* agreed by hello; APIR_FEATURE_* */
+	struct abi_numbers numbers; /* from the wire's to the library's */
 	struct graph_store graphs;
 	struct counters counters;
 };

@@ -45,14 +45,28 @@ static const struct {
 static_assert(ARRAY_SIZE(functions) == APIR_FN_COUNT, "a row per function");
 
 /* Ours are few and far from upstream's numbers. */
+static const struct {
+	uint32_t number;
+	const char *name;
+	backend_fn *fn;
+} extensions[] = {
+	{ APIR_FN_HELLO, "hello", on_hello },
+	{ APIR_FN_WRITE, "write", on_write },
+	{ APIR_FN_NAMES, "names", on_names },
+};
+
 static backend_fn *function_find(uint32_t number, const char **name)
 {
 	if (number < ARRAY_SIZE(functions)) {
 		*name = functions[number].name;
 		return functions[number].fn;
 	}
-	*name = number == APIR_FN_HELLO ? "hello" : "write";
-	return number == APIR_FN_HELLO ? on_hello : number == APIR_FN_WRITE ? on_write : NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(extensions); i++) {
+		*name = extensions[i].name;
+		if (extensions[i].number == number)
+			return extensions[i].fn;
+	}
+	return NULL;
 }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -131,6 +145,7 @@ EXPORT uint32_t apir_backend_initialize(uint32_t ctx_id, struct apir_callbacks *
 		context_end(ctx);
 		return code;
 	}
+	numbers_start(ctx);
 	ctx->buft_handle = handle_add(&ctx->handles, OBJ_BUFT, ctx->lib.buft);
 	pthread_mutex_lock(&lock);
 	slot = slot_for(ctx_id);

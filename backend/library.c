@@ -153,6 +153,7 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 			"'%s' has plugin API %d (ggml %s); supported: " ABI_SUPPORTED, path, reg->api_version,
 			lib->fn.version());
 	ops_learn(&lib->ops, &lib->fn);
+	abi_names_learn(&lib->names, &lib->fn);
 	lib->has_counts = abi_counts_check(&lib->fn, handle);
 	code = device_choose(lib, reg, path, ours_get(get, user, "ggml.devices", DEVICES_ENV), &index);
 	if (code)

@@ -8,7 +8,7 @@
 #define BACKEND_LIBRARY_H
 
 #include "backend/ops.h"
-#include "ggml-abi/symbols.h"
+#include "ggml-abi/names.h"
 
 struct library {
 	struct abi_symbols fn;
@@ -16,6 +16,7 @@ struct library {
 	struct abi_backend *backend; /* owned */
 	union abi_buft *buft;        /* the device's own */
 	struct ops ops;
+	struct abi_names names;
 	bool has_counts; /* use counts can be set in its graphs: ggml-abi/counts.h */
 };
 

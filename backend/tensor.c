@@ -11,6 +11,15 @@
 
 #define refuse(text) (*why = (text), false)
 
+/* From the wire's numbers to the library's. */
+static bool renumber(struct backend_context *ctx, struct abi_tensor *t, const char **why)
+{
+	t->type = abi_number(&ctx->numbers, ABI_TYPES, t->type);
+	if (t->type < 0)
+		return refuse("unknown tensor type");
+	return abi_numbers_op(&ctx->numbers, &t->op, &t->op_params[0]) || refuse("unknown operation");
+}
+
 /* As tensor_decode_node(); *bytes gets the tensor's. */
 static bool decode(
 	struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *bytes, const char **why)
@@ -28,7 +37,7 @@ static bool decode(
 	}
 	memcpy(t->op_params, w->op_params, sizeof t->op_params);
 	memcpy(t->name, w->name, sizeof t->name - 1);
-	if (!ops_check_tensor(&ctx->lib.ops, t, bytes, why))
+	if (!renumber(ctx, t, why) || !ops_check_tensor(&ctx->lib.ops, t, bytes, why))
 		return false;
 	if (!w->buffer)
 		return true; /* no data either: an operation on it is refused later */
@@ -70,7 +79,7 @@ static bool raw_one(struct backend_context *ctx, struct cursor *in, struct abi_t
 		return refuse("a tensor is missing");
 	t->data = t->extra = NULL;
 	t->name[sizeof t->name - 1] = '\0';
-	return ops_check_tensor(&ctx->lib.ops, t, &extent, why);
+	return renumber(ctx, t, why) && ops_check_tensor(&ctx->lib.ops, t, &extent, why);
 }
 
 static void raw_forget(struct abi_tensor *t)

@@ -94,14 +94,12 @@ int abi_symbols_load(struct abi_symbols *s, void *handle, const char **missing)
 	return 0;
 }
 
-/* Names at the ends and in the middle of each list: an insertion anywhere shifts at least one of them. */
+/* What our own code says by number, and where lists end. All else is a matter of names: names.h. */
 static const struct {
 	int32_t number;
 	const char *name;
-} op_landmarks[] = { { 0, "NONE" }, { 2, "ADD" }, { ABI_N_OPS - 1, "GLU" } },
-  type_landmarks[] = { { 0, "f32" }, { 2, "q4_0" }, { ABI_TYPE_I8, "i8" }, { 30, "bf16" }, { 39, "mxfp4" } },
-  unary_landmarks[] = { { 0, "ABS" }, { 6, "RELU" }, { ABI_N_UNARY - 1, "TRUNC" } },
-  glu_landmarks[] = { { 0, "REGLU" }, { 3, "SWIGLU_OAI" } };
+} op_landmarks[] = { { 0, "NONE" }, { ABI_N_OPS - 1, "GLU" } },
+  type_landmarks[] = { { 0, "f32" }, { ABI_TYPE_I8, "i8" } }, unary_landmarks[] = { { ABI_N_UNARY - 1, "TRUNC" } };
 
 int abi_symbols_check(const struct abi_symbols *s, char *err, size_t err_size)
 {
@@ -124,7 +122,6 @@ int abi_symbols_check(const struct abi_symbols *s, char *err, size_t err_size)
 	CHECK(op_landmarks, op_name)
 	CHECK(type_landmarks, type_name)
 	CHECK(unary_landmarks, unary_op_name)
-	CHECK(glu_landmarks, glu_op_name)
 	return 0;
 #undef CHECK
 }

@@ -78,7 +78,7 @@ struct abi_symbols {
 /* Resolves everything on `handle` (dlopen's). 0, or -ENOENT and *missing names the first function that isn't there. */
 int abi_symbols_load(struct abi_symbols *s, void *handle, const char **missing);
 
-/* The names and sizes that we rely on are as we know them: op, type, unary and GLU names, the tensor's size.
+/* The numbers and sizes that we rely on are as we know them: the lists' ends, a few operations and types, the tensor's size.
  * 0, or -EPROTO and a line in err. */
 int abi_symbols_check(const struct abi_symbols *s, char *err, size_t err_size);
 

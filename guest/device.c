@@ -132,7 +132,7 @@ static bool dev_supports_op(struct abi_device *d, const struct abi_tensor *op)
 	uint64_t answer;
 
 	(void)d;
-	if (op->type < 0 || op->op < 0 || op->op >= ABI_N_OPS)
+	if (!tensor_op_known(op))
 		return false;
 	if (op_idle(op))
 		return true;
@@ -201,7 +201,8 @@ static bool read_text(struct cursor *c, void *out)
  * wasn't offered, whatever the host says. */
 static void hello(void)
 {
-	const uint64_t offered = APIR_FEATURE_WRITE | (plugin.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
+	const uint64_t offered =
+		APIR_FEATURE_WRITE | APIR_FEATURE_NAMES | (plugin.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
 	uint64_t answer;
 	uint32_t version;
 	struct call c;
@@ -247,13 +248,15 @@ int device_setup(char *err, size_t err_size)
 		e = ask(APIR_FN_BUFT_MAX_SIZE, "get_max_size", true, read_u64, &max);
 	if (!e && (alignment == 0 || (alignment & (alignment - 1)) || max == 0))
 		e = -EPROTO;
+	if (!e && !plugin.session.plain)
+		hello();
+	if (!e)
+		e = names_agree();
 	if (e < 0) {
 		snprintf(err, err_size, "%s: the host does not describe its device (%s): see the host's log",
 			plugin.session.transport->where, strerror(-e));
 		return e;
 	}
-	if (!plugin.session.plain)
-		hello();
 	plugin.alignment = alignment;
 	plugin.max_size = max;
 	snprintf(plugin.device_description, sizeof plugin.device_description, "ggml-virtgpu: %.140s", description);

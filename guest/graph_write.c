@@ -47,6 +47,9 @@ static bool tensor_refused(struct writer *w, const struct abi_tensor *t, const c
 	return false;
 }
 
+static const char no_such_op[] = "is the result of an operation that the host's ggml doesn't have: update the older of "
+				 "the two";
+
 static bool is_placed(const struct writer *w, const struct abi_tensor *t)
 {
 	uint32_t at;
@@ -119,8 +122,6 @@ static bool leaf_put(struct writer *w, const struct abi_tensor *t)
 		return tensor_refused(w, t, "is read before it is computed");
 	if (!tensor_encode(t, &out))
 		return tensor_refused(w, t, tensor_fault(t));
-	out.op = 0;
-	memset(out.op_params, 0, sizeof out.op_params);
 	return viewed_put(w, t, &out) && tensor_put(w, t, &out);
 }
 
@@ -134,6 +135,8 @@ static bool node_put(struct writer *w, const struct abi_tensor *t)
 	}
 	if (!tensor_encode(t, &out))
 		return tensor_refused(w, t, tensor_fault(t));
+	if (!tensor_encode_op(t, &out))
+		return tensor_refused(w, t, no_such_op);
 	for (int i = 0; i < ABI_SRCS; i++) {
 		const struct abi_tensor *src = t->src[i];
 

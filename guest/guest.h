@@ -3,7 +3,7 @@
 #ifndef GUEST_GUEST_H
 #define GUEST_GUEST_H
 
-#include "ggml-abi/symbols.h"
+#include "ggml-abi/names.h"
 #include "guest/buffer.h"
 #include "guest/call.h"
 #include "guest/entry.h"
@@ -14,8 +14,10 @@
 struct plugin {
 	struct abi_symbols fn;
 	enum abi_version api;
-	bool idle[ABI_N_OPS]; /* operations that compute nothing */
-	bool has_counts;      /* use counts can be read: ggml-abi/counts.h */
+	bool idle[ABI_N_OPS];       /* operations that compute nothing */
+	bool has_counts;            /* use counts can be read: ggml-abi/counts.h */
+	struct abi_numbers numbers; /* from our ggml's to the wire's */
+	char host_version[32];      /* of the host's ggml; empty: it doesn't tell */
 	struct session session;
 	struct abi_reg reg;
 	size_t n_devices;
@@ -40,6 +42,8 @@ static inline bool op_idle(const struct abi_tensor *t)
 int device_name_choose(char *err, size_t err_size);
 /* Asks the host about its device; 0 or -errno and a line. */
 int device_setup(char *err, size_t err_size);
+/* names.c: agrees with the host on what numbers mean; 0 or -errno. */
+int names_agree(void);
 /* buffer_type.c */
 void buffer_type_setup(void);
 /* stream.c: ggml's init_backend for our device */
@@ -54,6 +58,11 @@ const char *tensor_fault(const struct abi_tensor *t);
 bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w);
 /* Any n bytes of a buffer as a tensor. */
 void tensor_encode_bytes(struct apir_tensor *w, uint64_t buffer, uint64_t start, uint32_t n);
+/* Adds what is to be computed to a tensor that was encoded as data. False: the host's ggml has no such operation. */
+bool tensor_encode_op(const struct abi_tensor *t, struct apir_tensor *w);
+/* Whether the host's ggml has its type and its sources', and the operation itself. */
+bool tensor_types_known(const struct abi_tensor *t);
+bool tensor_op_known(const struct abi_tensor *t);
 /* Whether shape and strides fit the protocol's 32 bits. */
 bool tensor_fits(const struct abi_tensor *t);
 /* Appends the raw structs that supports_op and get_alloc_size take. */

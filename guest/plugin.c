@@ -78,11 +78,21 @@ static void say_no_device(const char *err)
 		err, plugin.device_name);
 }
 
+/* ", ggml 0.25.1 here and 0.27.0 on the host" where they differ: whoever reads of a missing operation looks for it. */
+static void versions_tell(char *text, size_t size)
+{
+	const char *own = plugin.fn.version();
+
+	*text = '\0';
+	if (plugin.host_version[0] && strcmp(plugin.host_version, own) != 0)
+		snprintf(text, size, ", ggml %.31s here and %s on the host", own, plugin.host_version);
+}
+
 static bool plugin_setup(const void *caller)
 {
 	void *handle = library_of(caller);
 	const char *missing = "dladdr";
-	char err[384];
+	char err[384], versions[96];
 
 	if (!handle || abi_symbols_load(&plugin.fn, handle, &missing) < 0) {
 		say_error("cannot find the ggml that loads this plugin (no %s()): supported: " ABI_SUPPORTED, missing);
@@ -115,9 +125,10 @@ static bool plugin_setup(const void *caller)
 		return true;
 	}
 	plugin.n_devices = 1;
-	say_info("%s: %s (over %s, capset %u, plugin API %d%s)", plugin.session.transport->where,
+	versions_tell(versions, sizeof versions);
+	say_info("%s: %s (over %s, capset %u, plugin API %d%s%s)", plugin.session.transport->where,
 		plugin.device_description, plugin.session.transport->ops->name, plugin.session.transport->capset_id,
-		plugin.api, plugin.session.plain ? ", plain APIR 0.2" : "");
+		plugin.api, plugin.session.plain ? ", plain APIR 0.2" : "", versions);
 	return true;
 }
 

@@ -28,6 +28,11 @@ bool tensor_fits(const struct abi_tensor *t)
 	return true;
 }
 
+static bool type_known(const struct abi_tensor *t)
+{
+	return !t || abi_number(&plugin.numbers, ABI_TYPES, t->type) >= 0;
+}
+
 const char *tensor_fault(const struct abi_tensor *t)
 {
 	if (!buffer_of(t))
@@ -37,6 +42,8 @@ const char *tensor_fault(const struct abi_tensor *t)
 	if (!tensor_fits(t))
 		return "has a dimension or stride past 32 bits, more than APIR 0.2 carries: use a shorter context or "
 		       "fewer sequences";
+	if (!type_known(t))
+		return "has a type that the host's ggml doesn't have: update the older of the two";
 	return NULL;
 }
 
@@ -48,18 +55,43 @@ bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w)
 		return false;
 	memset(w, 0, sizeof *w);
 	w->id = (uintptr_t)t;
-	w->type = (uint32_t)t->type;
+	w->type = (uint32_t)abi_number(&plugin.numbers, ABI_TYPES, t->type);
 	for (int i = 0; i < ABI_DIMS; i++) {
 		w->ne[i] = (uint32_t)t->ne[i];
 		w->nb[i] = t->nb[i] > UINT32_MAX ? UINT32_MAX : (uint32_t)t->nb[i];
 	}
-	w->op = (uint32_t)t->op;
-	memcpy(w->op_params, t->op_params, sizeof w->op_params);
 	w->flags = t->flags;
 	w->buffer = b->handle;
 	w->data = (uint64_t)((char *)t->data - b->base);
 	memcpy(w->name, t->name, sizeof w->name);
 	return true;
+}
+
+bool tensor_encode_op(const struct abi_tensor *t, struct apir_tensor *w)
+{
+	int32_t op = t->op;
+
+	memcpy(w->op_params, t->op_params, sizeof w->op_params);
+	if (!abi_numbers_op(&plugin.numbers, &op, &w->op_params[0]))
+		return false;
+	w->op = (uint32_t)op;
+	return true;
+}
+
+bool tensor_types_known(const struct abi_tensor *t)
+{
+	bool known = type_known(t) && type_known(t->view_src);
+
+	for (int i = 0; i < ABI_SRCS; i++)
+		known &= type_known(t->src[i]);
+	return known;
+}
+
+bool tensor_op_known(const struct abi_tensor *t)
+{
+	int32_t op = t->op, param = t->op_params[0];
+
+	return abi_numbers_op(&plugin.numbers, &op, &param) && tensor_types_known(t);
 }
 
 void tensor_encode_bytes(struct apir_tensor *w, uint64_t buffer, uint64_t start, uint32_t n)
@@ -79,6 +111,12 @@ static void raw_copy(const struct abi_tensor *t, struct abi_tensor *copy)
 	*copy = *t;
 	copy->buffer = NULL;
 	copy->data = copy->extra = NULL;
+	copy->type = abi_number(&plugin.numbers, ABI_TYPES, t->type);
+	/* Of a source only the data counts, whatever made it. */
+	if (!abi_numbers_op(&plugin.numbers, &copy->op, &copy->op_params[0])) {
+		copy->op = 0;
+		memset(copy->op_params, 0, sizeof copy->op_params);
+	}
 }
 
 /*

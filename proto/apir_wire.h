@@ -145,6 +145,9 @@ enum apir_fn {
 		0x100, /* uint32 version, uint64 features -> uint32 version, uint64 features that hold from now on */
 	APIR_FN_WRITE =
 		0x101, /* times: struct apir_write, its bytes padded to 8; several small set_tensors in one command */
+	APIR_FN_NAMES =
+		0x108, /* string: the guest's ggml version -> string: the host's, and its names (ggml-abi/names.h); from
+			  then on operations and types travel by the host's numbers */
 };
 
 #define APIR_HELLO_VERSION 1u
@@ -152,6 +155,8 @@ enum apir_fn {
 #define APIR_FEATURE_USE_COUNTS UINT64_C(1)
 /* APIR_FN_WRITE is understood. */
 #define APIR_FEATURE_WRITE UINT64_C(2)
+/* APIR_FN_NAMES is understood. */
+#define APIR_FEATURE_NAMES UINT64_C(8)
 
 struct apir_write {
 	uint64_t buffer;

@@ -12,6 +12,7 @@
 
 #include "ggml-abi/probe.h"
 #include "ggml-abi/counts.h"
+#include "ggml-abi/names.h"
 
 static int failed, passed;
 static const char *reached;
@@ -288,6 +289,7 @@ static void test_buffer(void *handle)
 
 int main(int argc, char **argv)
 {
+	static struct abi_names learned, canonical;
 	void *handle = argc == 2 ? dlopen(argv[1], RTLD_NOW) : NULL;
 	struct abi_symbols fn;
 	enum abi_version api;
@@ -303,6 +305,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	check("names, types and sizes are as we know them", abi_symbols_check(&fn, err, sizeof err) == 0);
+	abi_names_learn(&learned, &fn);
+	abi_names_canonical(&canonical);
+	check("numbers mean what they mean to APIR 0.2's peers", !memcmp(&learned, &canonical, sizeof learned));
 	check("the API version is deduced", abi_probe(&fn, handle, &api, err, sizeof err) == 0);
 	if (failed) {
 		printf("Bail out! %s\n", err);

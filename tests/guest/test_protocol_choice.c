@@ -79,7 +79,7 @@ static void unset_asks_and_does_without_what_the_host_lacks(void **state)
 	unsetenv(ENV);
 	a = asked_by_program(&minimal);
 	assert_int_equal(a.handshake_bytes, GREETING_BYTES);
-	assert_int_equal(a.highest, APIR_FN_WRITE);
+	assert_int_equal(a.highest, APIR_FN_NAMES);
 	assert_int_equal(a.warnings, 1);
 }
 

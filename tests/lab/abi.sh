@@ -14,7 +14,7 @@ headers() {
 slots() {
     local lib
     lib=$(gcc -print-file-name=libggml-base.so)
-    gcc -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -o "$WORK/slots" tests/abi/test_slots.c ggml-abi/*.c -ldl
+    gcc -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -o "$WORK/slots" tests/abi/test_slots.c ggml-abi/*.c proto/cursor.c -ldl
     "$WORK/slots" "$lib" >"$WORK/slots.out" || { grep -v '^ok' "$WORK/slots.out"; fail "see $WORK/slots.out"; }
     must_have "$WORK/slots.out" "plugin API 3"
     note "$(tail -n 1 "$WORK/slots.out")"

@@ -250,7 +250,26 @@ static void hello_agrees_to_nothing_that_is_unknown(void **state)
 		assert_int_equal(code, 0);
 		assert_true(cursor_read_u32(&g.answer, &version) && cursor_read_u64(&g.answer, &features));
 		assert_true(version <= APIR_HELLO_VERSION);
-		assert_true((features & ~(APIR_FEATURE_USE_COUNTS | APIR_FEATURE_WRITE)) == 0);
+		assert_true((features & ~(APIR_FEATURE_USE_COUNTS | APIR_FEATURE_WRITE | APIR_FEATURE_NAMES)) == 0);
+	}
+	assert_unharmed();
+}
+
+static void names_are_not_told_for_a_question_that_is_cut(void **state)
+{
+	static const uint64_t sizes[] = { 0, 1, 7, 9, UINT64_MAX, UINT64_C(1) << 32 };
+
+	(void)state;
+	args_start(&g);
+	arg_u64(&g, 8);
+	arg_bytes(&g, "0.25.1\0", 8);
+	for (size_t n = 0; n < 16; n++)
+		assert_refused(forward_cut(&g, APIR_FN_NAMES, n));
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		args_start(&g);
+		arg_u64(&g, sizes[i]);
+		arg_bytes(&g, "0.25.1xx", 8);
+		assert_refused(forward(&g, APIR_FN_NAMES));
 	}
 	assert_unharmed();
 }
@@ -1016,6 +1035,7 @@ int main(void)
 		TEST(a_handshake_cut_short_is_no_handshake),
 		TEST(a_greeting_with_a_bad_place_gets_no_heartbeat),
 		TEST(hello_agrees_to_nothing_that_is_unknown),
+		TEST(names_are_not_told_for_a_question_that_is_cut),
 		TEST(wrong_use_counts_do_no_harm),
 		TEST(writes_cut_or_outside_of_their_buffer_are_refused),
 		TEST(forged_handles_are_refused),
