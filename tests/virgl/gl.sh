@@ -28,3 +28,9 @@ gl_boot() {
     boot_options=("${options[@]}")
     vm_boot -display sdl,gl=on -device virtio-gpu-gl-pci,venus=on,blob=on,hostmem=2G ${GL_QEMU_ARGS[@]+"${GL_QEMU_ARGS[@]}"}
 }
+# gl_boot_apir: as the reference's complete example has it, Venus routed to APIR; logs in $WORK
+gl_boot_apir() {
+    gl_boot VIRGL_ROUTE_VENUS_TO_APIR=1 "VIRGL_APIR_BACKEND_LIBRARY=$BACKEND" \
+        "APIR_LLAMA_CPP_GGML_LIBRARY_PATH=$(cpu_library)" APIR_LLAMA_CPP_GGML_LIBRARY_REG=ggml_backend_init \
+        "VIRGL_APIR_LOG_TO_FILE=$WORK/apir.log" "APIR_LLAMA_CPP_LOG_TO_FILE=$WORK/backend.log"
+}

@@ -39,3 +39,16 @@ waiting() {
     note "$(<"$job.out")"
     awk '$2 >= 200 && $4 <= 10 && $4 > 0 { ok = 1 } END { exit !ok }' "$job.out" || fail "it must be at most 10 % of a graph of 200 ms or more"
 }
+# resets_survived DELAY…: see tests/vm/reset. QEMU 11.1 can crash when a guest resets its device: that is told apart.
+resets_survived() {
+    guest_start "tests/vm/reset $*"
+    # shellcheck disable=SC2317
+    reset_done() { [ -e "$job.status" ] || is_gone "$boot"; }
+    within 290 reset_done || { cat "$job.out"; fail "the guest's command doesn't end"; }
+    [ -e "$job.status" ] || { cat "$WORK/boot.log"; fail "QEMU ended itself, not the program: docs/failures.md"; }
+    cat "$job.out"
+    note "$(sed -nE 's/^after ([0-9.]+) s: ended with ([0-9]+);.*/\2 after \1 s/p' "$job.out" | paste -sd,)"
+    [ "$(<"$job.status")" = 0 ] || fail "not an error status"
+    [ "$(grep -c '^after' "$job.out")" = $# ] || fail "not $# resets"
+    same_text
+}

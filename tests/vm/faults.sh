@@ -7,6 +7,8 @@ cd "$(dirname "$(realpath "$0")")/../.." || exit
 . tests/support.sh vm-faults "${1:-build}"
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/vm.sh
 . tests/vm/vm.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/cases.sh
+. tests/vm/cases.sh
 
 text=$(native_text 48)
 vm_serve gpu
@@ -69,5 +71,6 @@ door_killed() {
 
 check_timed "the worker killed in mid-generation: an error, the door and the VM go on, the next program runs" worker_killed
 check "a program whose neighbour's worker is killed goes on" neighbour_goes_on
+check "the device reset in mid-generation, three times: an error, QEMU and the door go on, the next program runs" resets_survived 0.1 1.3 0.6
 check_timed "the door killed in mid-generation: an error, and the VM goes on" door_killed
 checks_end
