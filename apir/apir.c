@@ -85,6 +85,8 @@ static void workers_end(struct apir *a)
 
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
 		link_hang_up(&a->contexts[i].link);
+		beat_gone(&a->contexts[i].beat);
+		beat_stop(&a->contexts[i].beat);
 		free(a->contexts[i].fences);
 		free(a->contexts[i].burst);
 	}

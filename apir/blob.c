@@ -124,6 +124,20 @@ int apir_blob_attach(struct apir *a, uint32_t ctx_id, uint32_t res_id)
 	return 0;
 }
 
+void context_beat(struct apir *a, struct context *c, uint32_t res_id, uint64_t offset)
+{
+	const struct blob *b = blob_find(a, res_id);
+
+	if (c->beat.page || !b || !(b->attached & UINT64_C(1) << (c - a->contexts)) ||
+		offset % (2 * sizeof(uint32_t)) || !range_ok(offset, 2 * sizeof(uint32_t), b->size) ||
+		beat_start(&c->beat, res_id, b->fd, offset) < 0) {
+		log_debug("context %" PRIu32 ": no heartbeat can lie there", c->id);
+		return;
+	}
+	beat_tick(&c->beat, now_ms());
+	alarm_set(a);
+}
+
 static void blob_detach(struct apir *a, struct context *c, struct blob *b)
 {
 	struct worker_msg m = { .type = WORKER_BLOB_DEL, .id = b->res_id };
@@ -132,6 +146,8 @@ static void blob_detach(struct apir *a, struct context *c, struct blob *b)
 	if (!(b->attached & bit))
 		return;
 	b->attached &= ~bit;
+	if (c->beat.res_id == b->res_id) /* the memory is not to live on by us */
+		beat_stop(&c->beat);
 	if (c->state == CTX_LIVE)
 		context_send(a, c, &m, NULL, 0, -1);
 }

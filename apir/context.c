@@ -32,6 +32,7 @@ void context_lose(struct apir *a, struct context *c, const char *why)
 	c->untold = true;
 	link_kill(&c->link);
 	link_hang_up(&c->link);
+	beat_gone(&c->beat);
 	events_wake(a->events); /* the listener hears of it from apir_dispatch() */
 }
 
@@ -109,6 +110,8 @@ void alarm_set(struct apir *a)
 			first = c->leave_by;
 		if (c->state == CTX_LIVE && c->retry_at && (!first || c->retry_at < first))
 			first = c->retry_at;
+		if (c->state == CTX_LIVE && c->beat.page && (!first || c->beat.next < first))
+			first = c->beat.next;
 	}
 	events_alarm(a->events, first);
 }
@@ -130,6 +133,7 @@ void apir_context_destroy(struct apir *a, uint32_t ctx_id)
 
 	if (!c)
 		return;
+	beat_stop(&c->beat);
 	bit = UINT64_C(1) << (c - a->contexts);
 	for (size_t i = 0; i < a->n_blobs; i++)
 		a->blobs[i].attached &= ~bit;

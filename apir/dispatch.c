@@ -20,6 +20,8 @@ static void socket_serve(struct apir *a, struct context *c, bool writable)
 	for (int i = 0; i < 256 && (r = link_recv(&c->link, &m)) > 0; i++) {
 		if (m.type == WORKER_FENCE_DONE)
 			fence_done(a, c, m.id, m.value);
+		else if (m.type == WORKER_BEAT)
+			context_beat(a, c, m.id, m.value);
 	}
 	if (r >= 0 && writable) {
 		r = link_flush(&c->link);
@@ -51,6 +53,8 @@ static void own_serve(struct apir *a)
 				a->listener->context_lost(a->user, c->id);
 			c->untold = false;
 		}
+		if (c->state == CTX_LIVE)
+			beat_tick(&c->beat, now_ms());
 		if (c->state == CTX_LIVE && c->retry_at && c->retry_at <= now_ms()) {
 			c->retry_at = 0;
 			socket_serve(a, c, true);

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <time.h>
 
+#include "apir/beat.h"
 #include "apir/config.h"
 #include "apir/link.h"
 #include "platform/events.h"
@@ -36,6 +37,7 @@ struct context {
 	uint64_t retry_at; /* the same; 0: nothing waits for the system to have room */
 	uint8_t *burst;    /* commands that apir_kick() will send; kept with the slot */
 	size_t n_burst;
+	struct beat beat;
 };
 
 struct blob {
@@ -79,6 +81,9 @@ void context_lose(struct apir *a, struct context *c, const char *why);
 void context_reap(struct apir *a, struct context *c);
 /* When the earliest leaving worker must be gone, or a message can be tried again: the alarm rings. */
 void alarm_set(struct apir *a);
+
+/* blob.c: the worker says where its heartbeat is; once a context. */
+void context_beat(struct apir *a, struct context *c, uint32_t res_id, uint64_t offset);
 
 /* configure.c: sends a context that starts all that is configured for it. 0 or -errno. */
 int context_configure(struct apir *a, struct context *c);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a door's APIR component and a worker say to each other, one SOCK_SEQPACKET message each, on the worker's
- * descriptor WORKER_FD. The worker is presumed compromised: the door believes nothing but "this fence is done".
+ * descriptor WORKER_FD. The worker is presumed compromised: the door believes nothing but "this fence is done", and does no
+ * more than stores in the context's own memory for "the heartbeat is there".
  */
 #ifndef APIR_WORKER_WIRE_H
 #define APIR_WORKER_WIRE_H
@@ -18,6 +19,7 @@ enum worker_msg_type {
 	WORKER_SUBMIT,     /* -> worker: payload: one or more times struct worker_cmd and the command, padded to 8 */
 	WORKER_FENCE,      /* -> worker: ring, value = fence id; answered by: */
 	WORKER_FENCE_DONE, /* <- worker: ring, value = fence id */
+	WORKER_BEAT,       /* <- worker: res_id, value = offset: where the guest watches its heartbeat; once */
 };
 
 struct worker_msg {

@@ -14,8 +14,14 @@ int blob_make(struct session *s, size_t size, struct shm *out)
 {
 	int err;
 
-	if (!session_alive(s)) /* the ioctl might not return */
+	if (!session_alive(s))
 		return -EPIPE;
+	/* From a host that is gone the ioctl might not return. */
+	err = pulse_wait(s, true);
+	if (err < 0) {
+		atomic_store(&s->dead, true);
+		return err;
+	}
 	err = s->transport->ops->blob_create(s->transport, size, out);
 	if (err < 0)
 		return err;

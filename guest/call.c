@@ -3,6 +3,7 @@
 #include "guest/call.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "guest/blob.h"
@@ -54,6 +55,23 @@ void call_bytes(struct call *c, const void *p, size_t n)
 	c->broken |= !cursor_write(&c->args, p, n);
 }
 
+static void complain_of_death(const struct session *s, const char *name)
+{
+	const char *why = "its worker or device process ended", *cure = "see the host's log";
+	char silence[64];
+
+	if (atomic_load(&s->torn)) {
+		why = "the device was reset or unbound";
+		cure = "see the system's log";
+	} else if (atomic_load(&s->pulse.spent)) {
+		snprintf(silence, sizeof silence, "it has not answered for %u s", s->pulse.patience_ms / 1000);
+		why = silence;
+		cure = "see what became of it";
+	}
+	say_error("%s: %s: the host is gone (%s): %s, then start this program again", s->transport->where, name, why,
+		cure);
+}
+
 /* At most a few lines a session: a program that loops must not flood its log. */
 static void complain(struct session *s, const char *name, int64_t code)
 {
@@ -68,11 +86,7 @@ static void complain(struct session *s, const char *name, int64_t code)
 
 	if (code < 0) {
 		if (session_death_untold(s))
-			say_error("%s: %s: the host is gone (%s): %s, then start this program again",
-				s->transport->where, name,
-				atomic_load(&s->torn) ? "the device was reset or unbound"
-						      : "its worker or device process ended",
-				atomic_load(&s->torn) ? "see the system's log" : "see the host's log");
+			complain_of_death(s, name);
 		return;
 	}
 	if (atomic_fetch_add(&s->complaints, 1) < MAX_COMPLAINTS)

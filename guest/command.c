@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See command.h. How a wait ends: the reply word is set; or the transport knows that the host is gone (a fence
- * without an answer, a closed socket); or the heartbeat word has stood still for SESSION_PATIENCE_MS, which is
- * counted in slices that we waited ourselves, so that a guest that was paused doesn't see a dead host. A host without
- * the word may compute, or be gone; it is given SESSION_BEATLESS_MS.
+ * See command.h. How a wait ends: the reply word is set; or the transport knows that the host is gone (a fence without
+ * an answer, a closed socket); or the host's pulse tells it (pulse.h); or, where it has none, SESSION_BEATLESS_MS are over.
  */
 #include "guest/command.h"
 
@@ -49,8 +47,7 @@ static bool word_spin(const _Atomic uint32_t *word, uint64_t ns)
 /* limit_ms bounds the whole wait where there is no heartbeat; 0: none. 0 or -EPIPE, -ETIMEDOUT. */
 static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long_wait, uint32_t limit_ms)
 {
-	uint32_t waited = 0, still = 0;
-	uint32_t beat = s->beat ? atomic_load_explicit(s->beat, memory_order_relaxed) : 0, now;
+	uint32_t waited = 0;
 
 	if (word_spin(word, long_wait ? SPIN_LONG_NS : SPIN_NS))
 		return 0;
@@ -61,7 +58,7 @@ static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long
 
 		if (r > 0)
 			return 0;
-		if ((r < 0 && r != -EINTR) || !session_alive(s))
+		if (r < 0 && r != -EINTR)
 			return -EPIPE;
 		/* A slice counts for what it took, but a pause of the whole guest counts for little. */
 		if (took > 2 * SLICE_MS)
@@ -69,15 +66,9 @@ static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long
 		waited += (uint32_t)took;
 		if (limit_ms && waited >= limit_ms)
 			return -ETIMEDOUT;
-		if (!s->beat)
-			continue;
-		still += (uint32_t)took;
-		now = atomic_load_explicit(s->beat, memory_order_relaxed); /* the worker's heartbeat_run() adds */
-		if (now != beat)
-			still = 0;
-		else if (still >= SESSION_PATIENCE_MS)
-			return -EPIPE;
-		beat = now;
+		/* The answer may have come before the end. */
+		if (pulse_waited(s, (uint32_t)took) < 0)
+			return atomic_load_explicit(word, memory_order_acquire) ? 0 : -EPIPE;
 	}
 }
 
@@ -88,6 +79,10 @@ int command_send(struct session *s, const struct shm *reply, const void *cmd, si
 
 	if (!session_alive(s))
 		return -EPIPE;
+	if (pulse_wait(s, false) < 0) {
+		atomic_store(&s->dead, true);
+		return -EPIPE;
+	}
 	atomic_store_explicit(word, 0, memory_order_relaxed); /* the submission orders it before the host's store */
 	err = s->transport->ops->submit(s->transport, cmd, size, flags);
 	if (err)
@@ -100,13 +95,14 @@ int64_t command_await(struct session *s, const struct shm *reply, bool long_wait
 	const _Atomic uint32_t *word = reply->ptr;
 	int err;
 
-	if (!limit_ms && !s->beat)
+	if (!limit_ms && !s->pulse.word)
 		limit_ms = SESSION_BEATLESS_MS;
 	err = session_alive(s) ? reply_wait(s, word, long_wait, limit_ms) : -EPIPE;
-
-	if (!err)
+	if (!err) {
+		pulse_answered(&s->pulse);
 		return (int64_t)atomic_load_explicit(word, memory_order_acquire) -
 		       1; /* pairs with the worker's release */
+	}
 	atomic_store(&s->dead, true);
 	return err;
 }

@@ -110,7 +110,7 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 		return -EPROTO;
 	}
 	if (!s->plain && answer[2] == APIR_GREETING_MAGIC) {
-		s->beat = (_Atomic uint32_t *)(void *)((char *)s->reply.ptr + HEARTBEAT_OFFSET);
+		pulse_start(&s->pulse, (_Atomic uint32_t *)(void *)((char *)s->reply.ptr + HEARTBEAT_OFFSET));
 		s->transport->takes_fences = true; /* it is ours */
 	}
 	return 0;
@@ -204,6 +204,8 @@ static int session_start(struct session *s, char *err, size_t err_size)
 			s->transport->where, strerror(-e));
 	if (!e)
 		e = session_greet(s, err, err_size);
+	if (!e)
+		s->transport->patience_ms = (int)s->pulse.patience_ms;
 	return e ? e : session_load(s, err, err_size);
 }
 
@@ -217,6 +219,8 @@ int session_open(struct session *s, char *err, size_t err_size)
 	*s = (struct session){ 0 };
 	pthread_mutex_init(&s->lock, NULL);
 	e = protocol_choose(s, err, err_size);
+	if (!e)
+		e = pulse_patience(&s->pulse, err, err_size);
 	if (!e)
 		e = transport_open(&s->transport, err, err_size);
 	if (!e)

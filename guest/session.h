@@ -2,8 +2,8 @@
 /*
  * The connection to the host: one APIR context, its blobs, and whether it still lives.
  *
- * One command at a time, under the lock; threads take turns. Every wait ends: with the answer, or within
- * SESSION_PATIENCE_MS of the host's death. A dead session stays dead: calls fail at once and make no ioctl.
+ * One command at a time, under the lock; threads take turns. Every wait ends: with the answer, with the host's death, or
+ * with our patience (pulse.h). A dead session stays dead: calls fail at once and make no ioctl.
  */
 #ifndef GUEST_SESSION_H
 #define GUEST_SESSION_H
@@ -12,10 +12,10 @@
 
 #include "guest/loss.h"
 #include "guest/pending.h"
+#include "guest/pulse.h"
 #include "guest/transport/transport.h"
 #include "proto/apir_wire.h"
 
-#define SESSION_PATIENCE_MS 3000
 #define SESSION_BEATLESS_MS 600000                      /* for one command of a host that gives no sign of life */
 #define HEARTBEAT_OFFSET    (APIR_REPLY_BLOB_SIZE - 64) /* of the heartbeat word in the reply blob */
 
@@ -53,7 +53,7 @@ struct session {
 	struct bulk bulk[BULK_BLOBS];
 	struct slot slots[SESSION_SLOTS];
 	struct pending pending;
-	_Atomic uint32_t *beat; /* the host's heartbeat word; NULL: it has none */
+	struct pulse pulse;
 	_Atomic bool dead;
 	_Atomic bool told; /* that it is dead */
 	_Atomic bool torn; /* the device took its memory away: as dead */

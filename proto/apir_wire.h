@@ -51,10 +51,15 @@ enum apir_type {
 /*
  * Ours: appended to the handshake's arguments. The worker keeps the word at `offset` of the blob `res_id`
  * changing at least every APIR_HEARTBEAT_MS while it lives, from then on; a host that understood says so with
- * APIR_GREETING_MAGIC behind its version.
+ * APIR_GREETING_MAGIC behind its version. A word that stands still says that the host does; one that is
+ * APIR_HEARTBEAT_GONE, that the host's worker or its door has ended: who is left writes it.
+ *
+ * The word behind it is the host's own, where the offset is a multiple of 8: the door changes it as often, and the
+ * worker's beat stops when that does.
  */
 #define APIR_GREETING_MAGIC 0x54524248u /* "HBRT" */
 #define APIR_HEARTBEAT_MS   200
+#define APIR_HEARTBEAT_GONE UINT32_MAX /* counting leaves it out */
 struct apir_greeting {
 	uint32_t magic;
 	uint32_t res_id;

@@ -75,7 +75,9 @@ static uint32_t handshake(struct cursor *in, struct cursor *out)
 		range_ok(g.offset, sizeof(uint32_t), size)) {
 		library.greeted = true;
 		blob_pin(g.res_id);
-		heartbeat_beat((_Atomic uint32_t *)(void *)(blob + g.offset));
+		heartbeat_beat((_Atomic uint32_t *)(void *)(blob + g.offset),
+			g.offset % (2 * sizeof(uint32_t)) == 0 && range_ok(g.offset, 2 * sizeof(uint32_t), size),
+			g.res_id, g.offset);
 		if (!cursor_write_u32(out, APIR_GREETING_MAGIC))
 			return 0;
 	}

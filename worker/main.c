@@ -197,6 +197,7 @@ int main(int argc, char **argv)
 		log_error("cannot start the heartbeat: %s", strerror(-err));
 	while (!err && (n = message_recv(&m, payload, sizeof payload, &fd)) > 0)
 		message_serve(ctx_id, &m, payload, (size_t)n - sizeof m, fd);
+	heartbeat_end();
 	command_end(ctx_id);
 	return err ? 1 : 0;
 }

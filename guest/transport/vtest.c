@@ -22,7 +22,7 @@ int vtest_connect(struct vtest *v, const char *path)
 	const struct timeval limit = { .tv_sec = VTEST_TIMEOUT_MS / 1000 };
 	int flags;
 
-	*v = (struct vtest){ .fd = -1 };
+	*v = (struct vtest){ .fd = -1, .timeout_ms = VTEST_TIMEOUT_MS };
 	if (strlen(path) >= sizeof addr.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(addr.sun_path, path, strlen(path));
@@ -67,7 +67,7 @@ static int wait_for(struct vtest *v, short events, int64_t deadline)
 	int left, n;
 
 	do {
-		left = deadline_left(deadline, VTEST_TIMEOUT_MS);
+		left = deadline_left(deadline, v->timeout_ms);
 		n = poll(&p, 1, left);
 	} while (n < 0 && errno == EINTR);
 	return n > 0 ? 0 : n < 0 ? -errno : -ETIMEDOUT;
@@ -75,7 +75,7 @@ static int wait_for(struct vtest *v, short events, int64_t deadline)
 
 int vtest_send_raw(struct vtest *v, const void *msg, size_t size)
 {
-	int64_t deadline = deadline_after(VTEST_TIMEOUT_MS);
+	int64_t deadline = deadline_after(v->timeout_ms);
 	const uint8_t *at = msg;
 
 	if (v->broken)
@@ -116,7 +116,7 @@ int vtest_send(struct vtest *v, uint32_t command, const void *data, size_t size)
 /* Reads exactly `size` bytes; the control data, if any, comes with the first of them. */
 static int receive_all(struct vtest *v, void *data, size_t size, struct msghdr *msg)
 {
-	int64_t deadline = deadline_after(VTEST_TIMEOUT_MS);
+	int64_t deadline = deadline_after(v->timeout_ms);
 	struct iovec iov = { .iov_base = data, .iov_len = size };
 
 	if (v->broken)

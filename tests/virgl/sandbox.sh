@@ -7,6 +7,8 @@ cd "$(dirname "$(realpath "$0")")/../.." || exit
 . tests/support.sh virgl-sandbox "${1:-build}"
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/vm.sh
 . tests/vm/vm.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/cases.sh
+. tests/vm/cases.sh
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/virgl/gl.sh
 . tests/virgl/gl.sh
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/doors/list.sh
@@ -49,6 +51,7 @@ listed() {
 
 check "QEMU's seccomp filter is on" denied
 check "the greedy text of 48 tokens is the native one, by the server's worker" same_text
+check "the worker stands still in mid-generation: the program waits, and its text is the native one" stands_still 6 workers.log worker_of
 check "who connects to the workers' socket by mistake is told, and nothing is lost" nonsense
 check "the list over virtio-gpu-gl by the server's workers" listed
 checks_end

@@ -52,3 +52,49 @@ resets_survived() {
     [ "$(grep -c '^after' "$job.out")" = $# ] || fail "not $# resets"
     same_text
 }
+# pids_of LOG WHO…: the processes that worker_of and door_of name in the log
+pids_of() {
+    local who log=$1
+    shift
+    for who; do "$who" "$WORK/$log"; done
+}
+# stands_still SECONDS LOG WHO…: LOG lies in $WORK; those processes stand still for so long while a program generates, and it goes on
+stands_still() {
+    local pids seconds=$1
+    shift
+    guest_start "tests/complete $MODEL VirtGPU0 200"
+    within 120 test -s "$job.out" || { cat "$job.err"; fail "no text came"; }
+    pids=$(pids_of "$@")
+    [ -n "$pids" ] || fail "the log doesn't name the processes"
+    [ ! -e "$job.status" ] || fail "the program was done too early to tell"
+    # shellcheck disable=SC2086 # several pids
+    kill -STOP $pids
+    sleep "$seconds"
+    # shellcheck disable=SC2086
+    kill -CONT $pids
+    guest_ended
+    [ "$status" = 0 ] || { cat "$job.err"; fail "the program ended with $status"; }
+    cmp "$(native_text 200)" "$job.out"
+    must_have "$job.err" "the host has not answered for 3 s; waiting up to 60 s"
+}
+# stands_still_for_good LOG WHO…: until the program has lost its patience of 4 s
+stands_still_for_good() {
+    local pids start took
+    guest_start "GGML_VIRTGPU_PATIENCE=4 tests/complete $MODEL VirtGPU0 3900"
+    within 120 test -s "$job.out" || { cat "$job.err"; fail "no text came"; }
+    pids=$(pids_of "$@")
+    [ -n "$pids" ] || fail "the log doesn't name the processes"
+    start=$(now)
+    # shellcheck disable=SC2086 # several pids
+    kill -STOP $pids
+    guest_ended 60
+    took=$(($(now) - start))
+    # shellcheck disable=SC2086
+    kill -CONT $pids
+    note "ended with status $status after $took ms"
+    [ "$status" != 0 ] || fail "the program doesn't tell"
+    [ "$status" -lt 124 ] || fail "the program was ended by a signal ($status)"
+    [ $took -le 10000 ] || fail "it took $took ms"
+    must_have "$job.err" "the host is gone (it has not answered for 4 s)"
+    same_text
+}

@@ -18,7 +18,7 @@ vm_boot $(device gpu)
 # killed_by WHO: a program generates in the guest while the process that WHO names in the log is killed
 killed_by() {
     local victim start took
-    guest_start "tests/complete $MODEL VirtGPU0 3900"
+    guest_start "GGML_VIRTGPU_PATIENCE=600 tests/complete $MODEL VirtGPU0 3900" # who is left tells, not the silence
     within 120 test -s "$job.out" || { cat "$job.err"; fail "no text came"; }
     victim=$("$1" "$WORK/gpu.log")
     [ -n "$victim" ] || fail "the log doesn't name the process"
@@ -72,5 +72,10 @@ door_killed() {
 check_timed "the worker killed in mid-generation: an error, the door and the VM go on, the next program runs" worker_killed
 check "a program whose neighbour's worker is killed goes on" neighbour_goes_on
 check "the device reset in mid-generation, three times: an error, QEMU and the door go on, the next program runs" resets_survived 0.1 1.3 0.6
+for who in worker_of door_of "worker_of door_of"; do
+    # shellcheck disable=SC2086 # several words
+    check "the host stands still (${who//_of/}): the program waits, and its text is the native one" stands_still 6 gpu.log $who
+done
+check_timed "the host stands still for good (door): an error when the program's patience is over, and the next one runs" stands_still_for_good gpu.log door_of
 check_timed "the door killed in mid-generation: an error, and the VM goes on" door_killed
 checks_end
