@@ -15,6 +15,7 @@
 
 #define MAX_QUEUED     (4u << 20)
 #define MAX_QUEUED_FDS 64
+#define END_MS         500 /* from the socket's end to the word about how */
 
 struct link_item {
 	struct link_item *next;
@@ -200,12 +201,12 @@ void link_hang_up(struct link *l)
 	l->sock = -1;
 }
 
-const char *link_end(const struct link *l, char *out, size_t size)
+const char *link_end(struct link *l, char *out, size_t size)
 {
 	struct process_end end;
 
 	/* Its socket is closed a moment before its status is there. Of a server's worker its server tells. */
-	if (!process_ended(&l->process, 20, &end))
+	if (!process_ended(&l->process, END_MS, &end))
 		snprintf(out, size, "its worker hung up");
 	else if (!end.by_signal)
 		snprintf(out, size, "its worker ended with status %d", end.code);
@@ -219,7 +220,7 @@ int link_watch(const struct link *l)
 	return l->server >= 0 ? l->server : l->process.watch;
 }
 
-void link_wait(const struct link *l, int ms)
+void link_wait(struct link *l, int ms)
 {
 	struct pollfd p = { .fd = l->server, .events = POLLIN };
 

@@ -45,11 +45,11 @@ int link_recv(struct link *l, struct worker_msg *m);
 /* Hangs up: the worker ends by itself soon. */
 void link_hang_up(struct link *l);
 /* How the process ended ("ended by signal 9 (Killed)"), or that it hung up; waits for at most a moment. Returns out. */
-const char *link_end(const struct link *l, char *out, size_t size);
+const char *link_end(struct link *l, char *out, size_t size);
 /* Readable once the process has ended; -1: it is reaped, or could never be watched, having ended at once. */
 int link_watch(const struct link *l);
 /* Waits at most ms for the process's end. */
-void link_wait(const struct link *l, int ms);
+void link_wait(struct link *l, int ms);
 /* True when the process has ended, and is reaped. */
 bool link_reap(struct link *l);
 /* Ends the process; it is still to be reaped. */

@@ -4,7 +4,7 @@
  * that context's blobs and nothing else of the host, loads the backend library and executes commands in order.
  * It is expendable: when it dies, one context is lost.
  *
- * main() reads as what it does: limit, beat, serve until the door hangs up.
+ * main() reads as what it does: be kept, limit, beat, serve until the door hangs up.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,6 +20,7 @@
 
 #include "apir/log.h"
 #include "apir/worker_wire.h"
+#include "platform/process.h"
 #include "platform/self.h"
 #include "proto/cursor.h"
 #include "worker/blobs.h"
@@ -176,8 +177,13 @@ int main(int argc, char **argv)
 	int fd, err, type;
 	socklen_t len = sizeof type;
 
-	if (argc < 2 || getsockopt(WORKER_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
+	if (argc < 2 || getsockopt(WORKER_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET ||
+		(err = process_keep(WORKER_FD)) == -EBADF) {
 		fprintf(stderr, "ggml-virtgpu-worker is started by ggml-virtgpu or a hypervisor, not by hand\n");
+		return 2;
+	}
+	if (err < 0) {
+		fprintf(stderr, "ggml-virtgpu-worker: cannot start: %s\n", strerror(-err));
 		return 2;
 	}
 	ctx_id = (uint32_t)strtoul(argv[1], NULL, 10);

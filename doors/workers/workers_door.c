@@ -55,9 +55,9 @@ static void worker_see_off(struct process *p, uint32_t ctx_id)
 {
 	struct process_end end;
 
-	if (!process_wait(p, GRACE_MS))
+	if (!process_ended(p, GRACE_MS, &end))
 		process_kill(p);
-	else if (process_ended(p, 0, &end) && end.by_signal)
+	else if (end.by_signal)
 		log_error(
 			"the worker of context %u was ended by signal %d (%s)", ctx_id, end.code, strsignal(end.code));
 	process_wait(p, -1);
@@ -87,9 +87,13 @@ int workers_door_serve(int conn, int stop_fd, const struct workers_door_options 
 		struct pollfd p[3] = { { .fd = peer, .events = POLLIN }, { .fd = worker.watch, .events = POLLIN },
 			{ .fd = stop_fd, .events = POLLIN } };
 
+		struct process_end end;
+
 		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno == EINTR)
 			continue;
-		break; /* whatever it is, it is the end */
+		/* The keeper's news may be but that it has started; whatever else there is, it is the end. */
+		if (p[0].revents || p[2].revents || process_ended(&worker, 0, &end) || worker.gone)
+			break;
 	}
 	worker_see_off(&worker, ctx_id);
 	return 0;

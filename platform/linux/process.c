@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* See process.h: posix_spawn, and a pidfd, which keeps naming this process when its number is another's. */
+/*
+ * See process.h: posix_spawn, and a socket to the keeper. Not a pidfd, which the seccomp filters of older container runtimes
+ * refuse, and which would name the keeper only.
+ */
 #include "platform/process.h"
 
 #include <errno.h>
@@ -7,12 +10,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
+#include "platform/linux/keeper.h"
 #include "proto/util.h"
 
-static int process_spawn(pid_t *pid, const char *path, char *const argv[], char *const env[], int fd, int as)
+#define START_MS 2000 /* from exec to the keeper's first word, which only tells the log a number */
+
+static int process_spawn(
+	pid_t *pid, const char *path, char *const argv[], char *const env[], int fd, int control, int as)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -32,72 +40,131 @@ static int process_spawn(pid_t *pid, const char *path, char *const argv[], char 
 		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, fd, as);
-	posix_spawn_file_actions_addclosefrom_np(&actions, as + 1);
+	posix_spawn_file_actions_adddup2(&actions, control, as + 1);
+	posix_spawn_file_actions_addclosefrom_np(&actions, as + 2);
 	err = posix_spawn(pid, path, &actions, &attr, argv, env);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
 	return -err;
 }
 
-int process_start(struct process *p, const char *path, char *const argv[], char *const env[], int fd, int as)
+static int64_t now_ms(void)
 {
-	AUTO_CLOSE int other = -1;
-	int err;
+	struct timespec t;
 
-	*p = (struct process){ .watch = -1 };
-	/* dup2 onto itself would keep CLOEXEC: never hand over a descriptor that already has the child's number. */
-	if (fd == as) {
-		other = fcntl(fd, F_DUPFD_CLOEXEC, as + 1);
-		if (other < 0)
-			return -errno;
-	}
-	err = process_spawn(&p->pid, path, argv, env, fd == as ? other : fd, as);
-	if (err < 0)
-		return err;
-	p->watch = pidfd_open(p->pid, 0);
-	/* Where SIGCHLD is ignored a child that is gone already can't be had; else it couldn't be watched: give it up. */
-	if (p->watch < 0 && errno != ESRCH) {
-		err = -errno;
-		kill(p->pid, SIGKILL);
-		waitpid(p->pid, NULL, 0);
-		return err;
-	}
-	return 0;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-bool process_wait(const struct process *p, int ms)
-{
-	struct pollfd f = { .fd = p->watch, .events = POLLIN };
-
-	return p->watch < 0 || poll(&f, 1, ms) > 0;
-}
-
-bool process_ended(const struct process *p, int ms, struct process_end *out)
+/* Where there is no keeper any more to say how it ended: another has killed it, or what we started is no such program. */
+static void keeper_ask(struct process *p)
 {
 	siginfo_t info = { 0 };
 
-	if (p->watch < 0 || !process_wait(p, ms) ||
-		waitid(P_PIDFD, (id_t)p->watch, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+	p->gone = true;
+	if (p->ended || waitid(P_PID, (id_t)p->keeper, &info, WEXITED | WNOWAIT) < 0 || info.si_pid == 0)
+		return;
+	p->ended = true;
+	p->end = (struct process_end){ .by_signal = info.si_code != CLD_EXITED, .code = info.si_status };
+}
+
+/* Takes what the keeper has said. */
+static void news_take(struct process *p)
+{
+	struct keeper_msg m;
+	ssize_t n;
+
+	while (!p->gone) {
+		n = recv(p->watch, &m, sizeof m, MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n != sizeof m) {
+			keeper_ask(p);
+		} else if (m.news == KEEPER_STARTED) {
+			p->kept = true;
+			p->pid = m.number;
+		} else {
+			p->ended = true;
+			p->end = (struct process_end){ .by_signal = m.news == KEEPER_SIGNALLED, .code = m.number };
+		}
+	}
+}
+
+/* Until what is asked for is so, or the time is over. */
+static bool news_wait(struct process *p, int ms, const bool *what)
+{
+	int64_t by = now_ms() + ms;
+
+	for (;;) {
+		struct pollfd f = { .fd = p->watch, .events = POLLIN };
+		int64_t left = by - now_ms();
+
+		if (p->watch >= 0)
+			news_take(p);
+		if (*what || p->gone || p->watch < 0 || (ms >= 0 && left <= 0))
+			return *what;
+		poll(&f, 1, ms < 0 ? -1 : (int)left);
+	}
+}
+
+int process_start(struct process *p, const char *path, char *const argv[], char *const env[], int fd, int as)
+{
+	int pair[2], err;
+
+	*p = (struct process){ .watch = -1 };
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+
+	/* dup2 onto itself would keep CLOEXEC, and must not hit the other: none has a number of the child's. */
+	AUTO_CLOSE int ours = fd_above_std(pair[0]);
+	AUTO_CLOSE int theirs = pair[1];
+	AUTO_CLOSE int control = fcntl(theirs, F_DUPFD_CLOEXEC, as + 2);
+	AUTO_CLOSE int given = fcntl(fd, F_DUPFD_CLOEXEC, as + 2);
+
+	if (ours < 0 || control < 0 || given < 0)
+		return -errno;
+	err = process_spawn(&p->keeper, path, argv, env, given, control, as);
+	if (err < 0)
+		return err;
+	close(fd_steal(&theirs));
+	close(fd_steal(&control));
+	p->pid = p->keeper;
+	p->watch = fd_steal(&ours);
+	news_wait(p, START_MS, &p->kept);
+	return 0;
+}
+
+bool process_wait(struct process *p, int ms)
+{
+	return p->watch < 0 || news_wait(p, ms, &p->gone);
+}
+
+bool process_ended(struct process *p, int ms, struct process_end *out)
+{
+	if (p->watch < 0 || !news_wait(p, ms, &p->ended))
 		return false;
-	*out = (struct process_end){ .by_signal = info.si_code != CLD_EXITED, .code = info.si_status };
+	*out = p->end;
 	return true;
 }
 
 bool process_reap(struct process *p)
 {
-	siginfo_t info = { 0 };
-
 	if (p->watch < 0)
 		return true;
-	if (waitid(P_PIDFD, (id_t)p->watch, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0)
+	if (!process_wait(p, 0))
 		return false;
+	while (waitpid(p->keeper, NULL, 0) < 0 && errno == EINTR) /* it is ending, or nobody's child any more */
+		;
 	close(p->watch);
 	p->watch = -1;
 	return true;
 }
 
+/* Its process id is the keeper's until it is reaped. Stopped, it would hear nothing. */
 void process_kill(const struct process *p)
 {
-	if (p->watch >= 0)
-		pidfd_send_signal(p->watch, SIGKILL, NULL, 0);
+	if (p->watch < 0 || p->gone)
+		return;
+	shutdown(p->watch, SHUT_WR);
+	kill(p->keeper, p->kept ? SIGCONT : SIGKILL);
 }

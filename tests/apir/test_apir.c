@@ -341,15 +341,17 @@ static void the_worker_is_limited(void **state)
 
 static void a_destroyed_context_ends_its_worker(void **state)
 {
-	pid_t worker;
+	pid_t worker, keeper;
 
 	(void)state;
 	assert_int_equal(apir_context_create(h->apir, 1, "one"), 0);
 	worker = host_worker(h);
+	keeper = (pid_t)process_status(worker, "PPid");
 	assert_true(host_fence(h, 1));
+	assert_int_equal(process_status(keeper, "PPid"), getpid());
 	apir_context_destroy(h->apir, 1);
 	assert_true(process_ends(worker, HOST_PATIENCE_MS));
-	while (process_status(worker, "PPid") == getpid()) /* until it is reaped */
+	while (process_status(keeper, "PPid") == getpid()) /* until it is reaped */
 		assert_true(host_step(h, HOST_PATIENCE_MS));
 	assert_int_equal(h->n_lost, 0);
 }

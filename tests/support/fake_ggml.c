@@ -4,6 +4,10 @@
  * It hangs on the real libggml-base, as plugins do.
  */
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "ggml-abi/abi.h"
 
@@ -93,6 +97,43 @@ EXPORT struct abi_reg *fake_crash(void);
 EXPORT struct abi_reg *fake_crash(void)
 {
 	raise(SIGKILL);
+	return NULL;
+}
+
+/* Says that it is there, and stays for a while. */
+static void stay(const char *path)
+{
+	FILE *f = fopen(path, "ae");
+
+	prctl(PR_SET_NAME, "breed"); /* not a worker, to who looks for one */
+	if (f) {
+		fprintf(f, "%d\n", (int)getpid());
+		fclose(f);
+	}
+	alarm(120);
+	for (;;)
+		pause();
+}
+
+/* What a guest would do that has taken a worker over: children that are to outlive it. */
+EXPORT struct abi_reg *fake_breeds(void);
+EXPORT struct abi_reg *fake_breeds(void)
+{
+	const char *path = getenv("GGML_TEST_BREED");
+
+	if (path && fork() == 0)
+		stay(path);
+	if (path && fork() == 0) {
+		setsid();
+		if (fork())
+			_exit(0);
+		close_range(0, ~0u, 0);
+		if (fork() == 0) {
+			setsid();
+			stay(path);
+		}
+		stay(path);
+	}
 	return NULL;
 }
 

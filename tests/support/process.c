@@ -81,6 +81,15 @@ static bool command_begins(pid_t pid, const char *name)
 	return yes;
 }
 
+/* A worker's parent is its keeper. */
+static bool is_child(pid_t pid, pid_t parent)
+{
+	long over = process_status(pid, "PPid");
+
+	return over == parent ||
+	       (command_begins((pid_t)over, "virtgpu-keeper") && process_status((pid_t)over, "PPid") == parent);
+}
+
 pid_t process_child(pid_t parent, const char *name)
 {
 	DIR *d = opendir("/proc");
@@ -90,7 +99,7 @@ pid_t process_child(pid_t parent, const char *name)
 	while (d && (e = readdir(d))) {
 		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
 
-		if (pid > newest && command_begins(pid, name) && process_status(pid, "PPid") == parent)
+		if (pid > newest && command_begins(pid, name) && is_child(pid, parent))
 			newest = pid;
 	}
 	if (d)

@@ -11,7 +11,7 @@
  * missing. */
 const char *test_path(const char *variable);
 
-/* parent's newest child whose command begins with `name`; 0: none. */
+/* parent's newest child, or its keeper's, whose command begins with `name`; 0: none. */
 pid_t process_child(pid_t parent, const char *name);
 /* How many children it has, zombies too. */
 size_t process_children(pid_t parent);

@@ -19,6 +19,7 @@
 #include "apir/worker_wire.h"
 #include "proto/apir_wire.h"
 #include "proto/util.h"
+#include "tests/support/breed.h"
 #include "tests/support/capture.h"
 #include "tests/support/child.h"
 #include "tests/support/process.h"
@@ -207,6 +208,55 @@ static void a_vmm_that_dies_takes_its_workers_along(void **state)
 	assert_true(process_ends(worker, PATIENCE_MS));
 }
 
+/* A worker that has been taken over, as far as starting processes goes: by a server whose library does that. */
+static void stay_with_a_breed(void *other)
+{
+	const struct server *breeding = other;
+	struct vmm_blob reply;
+
+	setenv("VIRGL_APIR_SERVER", breeding->workers, 1);
+	CHECK(vmm_start(VIRGL_FLAG_ASYNC_FENCES));
+	open_context(1, &reply);
+	CHECK(vmm_devices(1, &reply, 0) == -1);
+	pause();
+}
+
+static void what_a_servers_worker_started_ends_with(pid_t (*victim)(const struct server *))
+{
+	struct server breeding;
+	struct breed breed;
+	pid_t vmm_pid;
+
+	assert_true(breed_begin(&breed));
+	assert_true(server_start_on(&breeding, test_path("TEST_FAKE"), "APIR_LLAMA_CPP_GGML_LIBRARY_REG=fake_breeds"));
+	vmm_pid = child_start(stay_with_a_breed, &breeding);
+	assert_true(breed_lives(&breed));
+	kill(victim ? victim(&breeding) : vmm_pid, SIGKILL);
+	assert_true(breed_ends(&breed, PATIENCE_MS));
+	kill(vmm_pid, SIGKILL);
+	child_end(vmm_pid);
+	server_stop(&breeding);
+	breed_forget(&breed);
+}
+
+static void what_a_servers_worker_started_ends_with_it(void **state)
+{
+	(void)state;
+	what_a_servers_worker_started_ends_with(server_worker);
+}
+
+static void what_a_servers_worker_started_ends_with_its_door(void **state)
+{
+	(void)state;
+	what_a_servers_worker_started_ends_with(server_door);
+}
+
+static void what_a_servers_worker_started_ends_with_its_vmm(void **state)
+{
+	(void)state;
+	what_a_servers_worker_started_ends_with(NULL);
+}
+
 static int knock(const void *message, size_t size)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -243,6 +293,9 @@ int main(void)
 		cmocka_unit_test(a_servers_worker_that_dies_loses_its_context_only),
 		cmocka_unit_test(a_context_that_goes_takes_its_worker_along),
 		cmocka_unit_test(a_vmm_that_dies_takes_its_workers_along),
+		cmocka_unit_test(what_a_servers_worker_started_ends_with_it),
+		cmocka_unit_test(what_a_servers_worker_started_ends_with_its_door),
+		cmocka_unit_test(what_a_servers_worker_started_ends_with_its_vmm),
 		cmocka_unit_test(nonsense_is_hung_up_on),
 	};
 

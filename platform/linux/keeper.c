@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See platform/process.h. The keeper is a subreaper: whoever loses its parent below it becomes its child. A worker can leave
+ * its process group and session, close its descriptors and clear its environment, but it can't leave its ancestors. A VMM
+ * must not be made one, so each worker has its own.
+ */
+#include "platform/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "platform/linux/keeper.h"
+#include "platform/self.h"
+#include "proto/util.h"
+
+#define LEFT_ALONE_MS 4000 /* for a program whose starter is gone to end by itself */
+#define UNSEEN_TRIES  200  /* of UNSEEN_MS each, where there are children that we can't list */
+#define UNSEEN_MS     10
+
+static void on_child(int number)
+{
+	(void)number; /* it ends a ppoll() */
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void tell(int control, enum keeper_news news, int number)
+{
+	const struct keeper_msg m = { news, number };
+
+	(void)!send(control, &m, sizeof m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* How many it has ended. */
+static int children_kill(void)
+{
+	char path[64];
+	FILE *f;
+	int pid, n = 0;
+
+	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+	f = fopen(path, "re");
+	while (f && fscanf(f, "%d", &pid) == 1)
+		n += kill(pid, SIGKILL) == 0;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* Each that dies leaves us its own children, so at the end there is nobody left. */
+static void descendants_end(void)
+{
+	for (int unseen = 0; unseen < UNSEEN_TRIES;) {
+		int n = children_kill();
+		pid_t pid = waitpid(-1, NULL, n ? 0 : WNOHANG);
+
+		if (pid < 0 && errno == ECHILD)
+			return;
+		if (pid == 0) {
+			const struct timespec t = { .tv_nsec = UNSEEN_MS * 1000000L };
+
+			nanosleep(&t, NULL);
+			unseen++;
+		}
+	}
+}
+
+/* Takes those that have ended; true when the program was among them. */
+static bool reap(pid_t program, int *status)
+{
+	bool ended = false;
+	pid_t pid;
+	int st;
+
+	while ((pid = waitpid(-1, &st, WNOHANG)) > 0) {
+		if (pid == program) {
+			*status = st;
+			ended = true;
+		}
+	}
+	return ended;
+}
+
+/* Until the program has ended, by itself or by us. */
+static int program_wait(int control, pid_t program, const sigset_t *mask)
+{
+	struct pollfd p = { .fd = control, .events = POLLRDHUP };
+	int64_t by = -1;
+	int status = 0;
+
+	while (!reap(program, &status)) {
+		int64_t left = by < 0 ? 0 : by - now_ms();
+		struct timespec t = { .tv_sec = left > 0 ? left / 1000 : 0,
+			.tv_nsec = left > 0 ? left % 1000 * 1000000 : 0 };
+		int n = ppoll(&p, p.fd >= 0, by < 0 ? NULL : &t, mask);
+
+		if (n > 0) {
+			p.fd = -1;
+			by = now_ms() + (p.revents & (POLLHUP | POLLERR) ? LEFT_ALONE_MS : 0);
+		}
+		if (by >= 0 && by <= now_ms()) {
+			kill(program, SIGKILL);
+			by = INT64_MAX;
+		}
+	}
+	return status;
+}
+
+static _Noreturn void keeper_run(int control, pid_t program, const sigset_t *mask)
+{
+	int status;
+
+	self_hide();
+	prctl(PR_SET_NAME, "virtgpu-keeper");
+	for (int fd = 0; fd < control; fd++)
+		close(fd);
+	tell(control, KEEPER_STARTED, program);
+	status = program_wait(control, program, mask);
+	if (WIFSIGNALED(status))
+		tell(control, KEEPER_SIGNALLED, WTERMSIG(status));
+	else
+		tell(control, KEEPER_EXITED, WEXITSTATUS(status));
+	descendants_end();
+	_exit(0);
+}
+
+int process_keep(int as)
+{
+	const struct sigaction act = { .sa_handler = on_child };
+	const pid_t keeper = getpid();
+	int control = as + 1, type = 0;
+	socklen_t len = sizeof type;
+	sigset_t all, mask;
+	pid_t program;
+
+	if (getsockopt(control, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET)
+		return -EBADF;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &mask);
+	program = fork();
+	if (program < 0)
+		return -errno;
+	if (program > 0) {
+		sigaction(SIGCHLD, &act, NULL);
+		sigdelset(&all, SIGCHLD); /* nobody but who may kill us ends us */
+		keeper_run(control, program, &all);
+	}
+	close(control);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != keeper)
+		_exit(1);
+	setpgid(0, 0);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	return 0;
+}
