@@ -23,6 +23,7 @@ struct buffer {
 	char *base;    /* in our address space; the guest never learns it */
 	uint64_t size; /* bytes */
 	uint64_t fake; /* the base that upstream's guests are told */
+	int32_t usage; /* as the guest told it last */
 	void *mapping; /* our own mapping of a blob, for buffers on guest memory; else NULL */
 };
 
@@ -37,7 +38,7 @@ struct backend_context {
 	struct handle_table handles;
 	uint64_t buft_handle;
 	uint64_t next_fake;
-	uint64_t features; /* agreed by hello; APIR_FEATURE_* */
+	uint64_t features;          /* agreed by hello; APIR_FEATURE_* */
 	struct abi_numbers numbers; /* from the wire's to the library's */
 	struct graph_store graphs;
 	struct counters counters;

@@ -22,10 +22,17 @@ static void graph_drop(struct backend_context *ctx, struct graph *g)
 	*g = (struct graph){ 0 };
 }
 
+static void graph_store_empty_but(struct backend_context *ctx, const struct graph *spared)
+{
+	for (size_t i = 0; i < GRAPHS_KEPT; i++) {
+		if (&ctx->graphs.kept[i] != spared)
+			graph_drop(ctx, &ctx->graphs.kept[i]);
+	}
+}
+
 void graph_store_empty(struct backend_context *ctx)
 {
-	for (size_t i = 0; i < GRAPHS_KEPT; i++)
-		graph_drop(ctx, &ctx->graphs.kept[i]);
+	graph_store_empty_but(ctx, NULL);
 }
 
 void graph_store_fini(struct backend_context *ctx)
@@ -76,9 +83,10 @@ static bool graph_view_read(uint8_t *bytes, uint64_t size, struct graph_view *v)
 }
 
 /* ggml's cast is a CPY whose second source is itself; nothing else may read what it writes. */
-static bool own_source(const struct backend_context *ctx, const struct apir_tensor *w, int s)
+static bool own_source(
+	const struct backend_context *ctx, const struct apir_tensor *w, const struct abi_tensor *t, int s)
 {
-	return s == 1 && w->src[s] == w->id && (int32_t)w->op == ctx->lib.ops.cpy;
+	return s == 1 && w->src[s] == w->id && t->op == ctx->lib.ops.cpy;
 }
 
 /* An id's tensor, which must come before tensor `user`. */
@@ -114,7 +122,7 @@ static bool tensors_build(struct backend_context *ctx, const struct graph_view *
 			return false;
 		}
 		for (int s = 0; s < ABI_SRCS; s++) {
-			if (own_source(ctx, &w, s))
+			if (own_source(ctx, &w, t, s))
 				t->src[s] = t;
 			else if (w.src[s] && !tensor_earlier(ids, tensors, w.src[s], i, &t->src[s])) {
 				context_refuse(ctx, "graph: tensor %u: source %d is unknown or comes later", i, s);
@@ -176,6 +184,28 @@ static bool node_check(struct backend_context *ctx, const struct abi_tensor *nod
 	return true;
 }
 
+/* Once each, in an order in which what is viewed comes before its views. Those that no kernel is to touch, and that may
+ * lie oddly, are left alone. */
+static bool tensors_init(struct backend_context *ctx, const struct graph_view *v, struct abi_tensor *tensors)
+{
+	AUTO_FREE bool *done = calloc(v->n_tensors ? v->n_tensors : 1, sizeof *done);
+
+	for (uint32_t i = 0; done && i < v->n_tensors; i++) {
+		struct abi_tensor *t = &tensors[i];
+		struct apir_tensor w;
+		const char *why;
+
+		memcpy(&w, v->tensors + (size_t)i * sizeof w, sizeof w);
+		if (operand_fault(ctx, t) || (t->view_src && !done[t->view_src - tensors]))
+			continue;
+		if (!tensor_init(ctx, &w, t, &done[i], &why)) {
+			context_refuse(ctx, "graph: tensor %u: %s", i, why);
+			return false;
+		}
+	}
+	return done != NULL;
+}
+
 /* How often the guest's whole graph reads each tensor: without it the device fuses nothing; counted here, it would
  * miss the readers in other splits. */
 static void counts_set(const struct graph_view *v, struct graph *g)
@@ -221,7 +251,7 @@ static bool graph_build(struct backend_context *ctx, const struct graph_view *v,
 	}
 	if (ctx->features & APIR_FEATURE_USE_COUNTS)
 		counts_set(v, g);
-	return true;
+	return tensors_init(ctx, v, g->tensors);
 }
 
 /* Copies the bytes out of shared memory: from here on nobody can change them. */
@@ -249,6 +279,9 @@ bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t siz
 		context_refuse(ctx, "graph: %llu bytes are none or too many", (unsigned long long)size);
 		return false;
 	}
+	if (s->outdated)
+		graph_store_empty(ctx);
+	s->outdated = false;
 	/* A match is computed from our own copy, so that it doesn't matter what becomes of the guest's meanwhile. */
 	g = graph_find(s, shared, size);
 	if (g) {
@@ -269,6 +302,9 @@ bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t siz
 			graph_drop(ctx, g);
 			return false;
 		}
+		if (s->outdated)
+			graph_store_empty_but(ctx, g);
+		s->outdated = false;
 		g->bytes = s->incoming;
 		g->size = size;
 		s->incoming = NULL;

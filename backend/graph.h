@@ -33,6 +33,7 @@ struct graph_store {
 	uint64_t clock;
 	uint8_t *incoming; /* the private copy of the bytes at hand; owned */
 	uint64_t incoming_room;
+	bool outdated; /* a buffer's usage has changed: a graph that was made before may be computed otherwise now */
 	struct idmap ids;
 };
 

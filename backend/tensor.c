@@ -20,11 +20,30 @@ static bool renumber(struct backend_context *ctx, struct abi_tensor *t, const ch
 	return abi_numbers_op(&ctx->numbers, &t->op, &t->op_params[0]) || refuse("unknown operation");
 }
 
+/* A program tells its ggml what a buffer is for after it was made, and without a call: so each tensor says it. A plain
+ * APIR 0.2 guest doesn't; its buffers are for anything, as they were made: taken for COMPUTE, a device would clear the
+ * padding of its weights at each use. */
+static bool usage_take(struct backend_context *ctx, struct buffer *b, uint32_t memory, const char **why)
+{
+	uint32_t told = memory & APIR_MEMORY_USAGE;
+
+	if (!(ctx->features & APIR_FEATURE_MEMORY))
+		return true;
+	if (memory & ~(APIR_MEMORY_USAGE | APIR_MEMORY_PART) || told > APIR_MEMORY_USAGE_MAX)
+		return refuse("memory for an unknown use");
+	if (told && b->usage != (int32_t)told - 1) {
+		b->usage = (int32_t)told - 1;
+		ctx->lib.fn.buffer_set_usage(b->ggml, b->usage);
+		ctx->graphs.outdated = true;
+	}
+	return true;
+}
+
 /* As tensor_decode_node(); *bytes gets the tensor's. */
 static bool decode(
 	struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *bytes, const char **why)
 {
-	const struct buffer *b;
+	struct buffer *b;
 
 	*t = (struct abi_tensor){
 		.type = (int32_t)w->type,
@@ -46,8 +65,41 @@ static bool decode(
 		return refuse("unknown buffer");
 	if (!range_ok(w->data, *bytes, b->size))
 		return refuse("a tensor that reaches beyond its buffer");
+	if (!usage_take(ctx, b, w->memory, why))
+		return false;
 	t->buffer = b->ggml;
 	t->data = b->base + w->data;
+	return true;
+}
+
+/* Its memory, and what the device wants behind it, is all its own. */
+static bool is_whole(struct backend_context *ctx, const struct apir_tensor *w, const struct abi_tensor *t)
+{
+	const struct buffer *b = handle_get(&ctx->handles, w->buffer, OBJ_BUFFER);
+	union abi_buft *buft = ctx->lib.fn.buffer_get_type(t->buffer);
+
+	return range_ok(w->data, ctx->lib.fn.buft_get_alloc_size(buft, t), b->size);
+}
+
+bool tensor_init(
+	struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, bool *done, const char **why)
+{
+	bool part = !(ctx->features & APIR_FEATURE_MEMORY) || w->memory & APIR_MEMORY_PART;
+
+	*done = false;
+	if (!t->buffer || !t->buffer->iface.init_tensor)
+		return true;
+	if (!t->view_src) {
+		bool whole = is_whole(ctx, w, t);
+
+		if (!part && !whole)
+			return refuse("a tensor that lacks what the device needs behind it");
+		if (part && (!whole || ctx->lib.ops.blck_size[t->type] > 1))
+			return true;
+	}
+	if (ctx->lib.fn.buffer_init_tensor(t->buffer, t) != ABI_STATUS_SUCCESS)
+		return refuse("the device could not initialise it");
+	*done = true;
 	return true;
 }
 

@@ -21,6 +21,14 @@ bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, str
 bool tensor_decode_node(
 	struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, const char **why);
 
+/*
+ * Has the library initialise a graph's tensor, as ggml does when it gives it memory: the library may hang something of its
+ * own on it, and clears what it wants clear behind a quantised one. So one that may be a part of another, which any of a
+ * plain APIR 0.2 guest's may be, isn't if it is quantised. *done: it was, and so can be what views it.
+ */
+bool tensor_init(
+	struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, bool *done, const char **why);
+
 /* The raw ggml_tensor structs of supports_op and get_alloc_size: a tensor, what it views, its sources. Shapes
  * only: no buffer, no data. room holds 2 + ABI_SRCS tensors; room[0] is the operation. */
 bool tensor_decode_raw(struct backend_context *ctx, struct cursor *in, struct abi_tensor *room, const char **why);

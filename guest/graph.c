@@ -21,8 +21,9 @@
 struct seen {
 	const struct abi_tensor *tensor;
 	struct abi_tensor copy;
-	int32_t count; /* how often it is read in the whole graph */
-	bool sent;     /* false: a node that was left out, of which nothing matters but that it computes nothing */
+	int32_t count;   /* how often it is read in the whole graph */
+	uint32_t memory; /* what its memory was for: APIR_MEMORY_* */
+	bool sent;       /* false: a node that was left out, of which nothing matters but that it computes nothing */
 };
 
 struct kept {
@@ -44,7 +45,8 @@ static bool same(const struct seen *s, const struct abi_graph *graph)
 {
 	if (!s->sent)
 		return s->tensor->op == s->copy.op;
-	return !memcmp(s->tensor, &s->copy, sizeof s->copy) && graph_count_of(graph, s->tensor) == s->count;
+	return !memcmp(s->tensor, &s->copy, sizeof s->copy) && graph_count_of(graph, s->tensor) == s->count &&
+	       tensor_memory_told(s->tensor) == s->memory;
 }
 
 /* Each tensor is looked at only after what vouches that it is still there: the graph has its nodes, an unchanged node
@@ -79,7 +81,7 @@ static bool remember(struct kept *k, const struct abi_graph *graph, const struct
 		k->seen = seen;
 		k->room = more;
 	}
-	k->seen[k->n_seen++] = (struct seen){ t, *t, graph_count_of(graph, t), sent };
+	k->seen[k->n_seen++] = (struct seen){ t, *t, graph_count_of(graph, t), tensor_memory_told(t), sent };
 	return true;
 }
 

@@ -102,8 +102,13 @@ static bool leaf_put(struct writer *w, const struct abi_tensor *t);
  */
 static bool viewed_put(struct writer *w, const struct abi_tensor *t, struct apir_tensor *out)
 {
-	if (!t->view_src || is_to_come(w, t->view_src) || tensor_fault(t->view_src))
+	if (!t->view_src)
 		return true;
+	if (is_to_come(w, t->view_src) || tensor_fault(t->view_src)) {
+		if (out->memory)
+			out->memory |= APIR_MEMORY_PART;
+		return true;
+	}
 	if (!leaf_put(w, t->view_src)) /* a view's source is no view: one step */
 		return false;
 	out->view_src = (uintptr_t)t->view_src;

@@ -58,6 +58,8 @@ const char *tensor_fault(const struct abi_tensor *t);
 bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w);
 /* Any n bytes of a buffer as a tensor. */
 void tensor_encode_bytes(struct apir_tensor *w, uint64_t buffer, uint64_t start, uint32_t n);
+/* What the host is told of its memory: APIR_MEMORY_*. A program may change it at any time, and without a call. */
+uint32_t tensor_memory_told(const struct abi_tensor *t);
 /* Adds what is to be computed to a tensor that was encoded as data. False: the host's ggml has no such operation. */
 bool tensor_encode_op(const struct abi_tensor *t, struct apir_tensor *w);
 /* Whether the host's ggml has its type and its sources', and the operation itself. */

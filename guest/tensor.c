@@ -47,6 +47,13 @@ const char *tensor_fault(const struct abi_tensor *t)
 	return NULL;
 }
 
+uint32_t tensor_memory_told(const struct abi_tensor *t)
+{
+	const struct abi_buffer *b = tensor_memory(t);
+
+	return b && plugin.session.features & APIR_FEATURE_MEMORY ? (uint32_t)b->usage + 1 : 0;
+}
+
 bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w)
 {
 	const struct buffer *b = buffer_of(t);
@@ -60,6 +67,7 @@ bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w)
 		w->ne[i] = (uint32_t)t->ne[i];
 		w->nb[i] = t->nb[i] > UINT32_MAX ? UINT32_MAX : (uint32_t)t->nb[i];
 	}
+	w->memory = tensor_memory_told(t);
 	w->flags = t->flags;
 	w->buffer = b->handle;
 	w->data = (uint64_t)((char *)t->data - b->base);

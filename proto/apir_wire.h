@@ -162,6 +162,14 @@ enum apir_fn {
 #define APIR_FEATURE_WRITE UINT64_C(2)
 /* APIR_FN_NAMES is understood. */
 #define APIR_FEATURE_NAMES UINT64_C(8)
+/* struct apir_tensor's memory is told. */
+#define APIR_FEATURE_MEMORY UINT64_C(16)
+
+/* What a tensor's memory is for: 0, not told; else 1 + ggml's usage of the buffer, as it is now. */
+#define APIR_MEMORY_USAGE     0xffu
+#define APIR_MEMORY_USAGE_MAX 3u
+/* It is a part of another tensor that isn't told: what lies behind it isn't its own. */
+#define APIR_MEMORY_PART 0x100u
 
 struct apir_write {
 	uint64_t buffer;
@@ -173,7 +181,7 @@ static_assert(sizeof(struct apir_write) == 24, "wire");
 struct apir_tensor {
 	uint64_t id; /* the guest's own name for it, unique within a graph */
 	uint32_t type;
-	uint32_t pad0;
+	uint32_t memory; /* upstream: padding, undefined. Ours, once hello agreed on it: APIR_MEMORY_* */
 	uint64_t buffer; /* handle, 0: none */
 	uint32_t ne[4];  /* elements */
 	uint32_t nb[4];  /* bytes; strides of 4 GiB and more don't fit */

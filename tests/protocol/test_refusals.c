@@ -250,7 +250,8 @@ static void hello_agrees_to_nothing_that_is_unknown(void **state)
 		assert_int_equal(code, 0);
 		assert_true(cursor_read_u32(&g.answer, &version) && cursor_read_u64(&g.answer, &features));
 		assert_true(version <= APIR_HELLO_VERSION);
-		assert_true((features & ~(APIR_FEATURE_USE_COUNTS | APIR_FEATURE_WRITE | APIR_FEATURE_NAMES)) == 0);
+		assert_true((features & ~(APIR_FEATURE_USE_COUNTS | APIR_FEATURE_WRITE | APIR_FEATURE_NAMES |
+						APIR_FEATURE_MEMORY)) == 0);
 	}
 	assert_unharmed();
 }

@@ -8,6 +8,7 @@
  *     wrap_only_init      devices whose own init fails: only a named function makes a backend
  *     wrap_make           makes it
  *     wrap_make_none      returns NULL
+ *     wrap_strict         devices that fail graphs whose tensors aren't as a library may expect them: see below
  *     wrap_refusing       devices that say nothing, and fail a graph whose first node's first source begins with 666
  */
 #include <dlfcn.h>
@@ -23,6 +24,9 @@
 /* libggml-base's, the first to know where it lies */
 const char *ggml_version(void);
 struct abi_tensor *ggml_graph_node(struct abi_graph *graph, int i);
+int ggml_graph_n_nodes(struct abi_graph *graph);
+size_t ggml_nbytes(const struct abi_tensor *t);
+int64_t ggml_blck_size(int32_t type);
 
 static struct abi_reg *real_reg, reg;
 static struct abi_device *real_device, devices[DEVICES];
@@ -119,6 +123,97 @@ static struct abi_backend *device_init_refusing(struct abi_device *d, const char
 	return b;
 }
 
+/*
+ * Strict, as a GPU's library is: every tensor of a graph was initialised once, what is viewed before its views, and
+ * buffers are for what a tensor's name begins with: "w." weights, "c." computing, "a." anything. Behind a quantised one
+ * it wants memory of its own, and clears it, unless the buffer is for computing. "p." may be a part:
+ * not to be initialised, since what lies behind it may not be its own.
+ */
+#define BEHIND 32
+
+static union abi_buft strict_buft;
+
+static int32_t strict_init(struct abi_buffer *b, struct abi_tensor *t)
+{
+	if (t->view_src && !t->view_src->extra) {
+		fprintf(stderr, "wrap: '%s' before what it views\n", t->name);
+		return ABI_STATUS_FAILED;
+	}
+	if (!t->view_src && ggml_blck_size(t->type) > 1 && b->usage != ABI_USAGE_COMPUTE)
+		memset((char *)t->data + ggml_nbytes(t), 0, BEHIND);
+	t->extra = (char *)t->extra + 1;
+	return ABI_STATUS_SUCCESS;
+}
+
+static size_t strict_alloc_size(union abi_buft *buft, const struct abi_tensor *t)
+{
+	(void)buft;
+	return ggml_nbytes(t) + (ggml_blck_size(t->type) > 1 ? BEHIND : 0);
+}
+
+static struct abi_buffer *strict_alloc(union abi_buft *buft, size_t size)
+{
+	union abi_buft *real = real_device->get_buffer_type(real_device);
+	struct abi_buffer *b = real->v2.iface.alloc_buffer(real, size);
+
+	if (b) {
+		b->iface.init_tensor = strict_init;
+		b->buft = buft;
+	}
+	return b;
+}
+
+static union abi_buft *strict_buffer_type(struct abi_device *d)
+{
+	strict_buft = *real_device->get_buffer_type(real_device);
+	strict_buft.v2.iface.alloc_buffer = strict_alloc;
+	strict_buft.v2.iface.get_alloc_size = strict_alloc_size;
+	strict_buft.v2.device = d;
+	return &strict_buft;
+}
+
+static bool tensor_ready(const struct abi_tensor *t)
+{
+	static const char usages[] = { 'a', 'w', 'c' };
+	int32_t usage = t->buffer->usage;
+
+	if (!strncmp(t->name, "p.", 2))
+		return !t->extra;
+	if (t->extra != (char *)NULL + 1)
+		fprintf(stderr, "wrap: '%s' was initialised %zu times\n", t->name, (size_t)(char *)t->extra);
+	else if (t->name[0] && t->name[1] == '.' && (usage < 0 || usage > 2 || t->name[0] != usages[usage]))
+		fprintf(stderr, "wrap: '%s' lies in a buffer of usage %d\n", t->name, usage);
+	else
+		return !t->view_src || tensor_ready(t->view_src);
+	return false;
+}
+
+static int32_t compute_strictly(struct abi_backend *b, struct abi_graph *g)
+{
+	bool ready = true;
+
+	for (int i = 0; i < ggml_graph_n_nodes(g); i++) {
+		const struct abi_tensor *node = ggml_graph_node(g, i);
+
+		ready &= tensor_ready(node);
+		for (int s = 0; s < ABI_SRCS; s++)
+			ready &= !node->src[s] || tensor_ready(node->src[s]);
+	}
+	return ready ? real_compute(b, g) : ABI_STATUS_FAILED;
+}
+
+static struct abi_backend *device_init_strict(struct abi_device *d, const char *params)
+{
+	struct abi_backend *b = real_device->init_backend(real_device, params);
+
+	(void)d;
+	if (b) {
+		real_compute = b->iface.graph_compute;
+		b->iface.graph_compute = compute_strictly;
+	}
+	return b;
+}
+
 static struct abi_backend *device_init_none(struct abi_device *d, const char *params)
 {
 	(void)d;
@@ -185,6 +280,16 @@ EXPORT struct abi_reg *wrap_refusing(void);
 EXPORT struct abi_reg *wrap_refusing(void)
 {
 	return registration(device_init_refusing);
+}
+
+EXPORT struct abi_reg *wrap_strict(void);
+EXPORT struct abi_reg *wrap_strict(void)
+{
+	struct abi_reg *r = registration(device_init_strict);
+
+	for (size_t i = 0; r && i < DEVICES; i++)
+		devices[i].get_buffer_type = strict_buffer_type;
+	return r;
 }
 
 EXPORT struct abi_backend *wrap_make(size_t device);

@@ -86,7 +86,7 @@ static void the_tensor_lies_as_upstreams_compiler_lays_it(void **state)
 #define FIELD(f) { offsetof(struct apir_tensor, f), sizeof(((struct apir_tensor *)0)->f) }
 		FIELD(id),
 		FIELD(type),
-		FIELD(pad0),
+		FIELD(memory),
 		FIELD(buffer),
 		FIELD(ne),
 		FIELD(nb),
