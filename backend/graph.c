@@ -206,6 +206,23 @@ static bool tensors_init(struct backend_context *ctx, const struct graph_view *v
 	return done != NULL;
 }
 
+/* With all nodes before it. */
+static bool work_check(struct backend_context *ctx, const struct abi_tensor *node, uint32_t i, uint64_t *sum)
+{
+	const struct work *w = &ctx->lib.work;
+
+	if (!ctx->lib.ops.computes[node->op])
+		return true;
+	*sum = work_add(w, node, *sum);
+	if (*sum <= w->most)
+		return true;
+	context_refuse(ctx,
+		"graph: up to node %u (%s) it is %llu multiply-adds' work, and %llu are allowed: raise "
+		"ggml.graph.work",
+		i, ctx->lib.fn.op_name(node->op), (unsigned long long)*sum, (unsigned long long)w->most);
+	return false;
+}
+
 /* How often the guest's whole graph reads each tensor: without it the device fuses nothing; counted here, it would
  * miss the readers in other splits. */
 static void counts_set(const struct graph_view *v, struct graph *g)
@@ -224,6 +241,7 @@ static void counts_set(const struct graph_view *v, struct graph *g)
 static bool graph_build(struct backend_context *ctx, const struct graph_view *v, struct graph *g)
 {
 	const struct abi_symbols *fn = &ctx->lib.fn;
+	uint64_t work = 0;
 	size_t room;
 
 	g->tensors = calloc(v->n_tensors ? v->n_tensors : 1, sizeof *g->tensors);
@@ -245,7 +263,7 @@ static bool graph_build(struct backend_context *ctx, const struct graph_view *v,
 			context_refuse(ctx, "graph: node %u is no tensor of the graph", i);
 			return false;
 		}
-		if (!node_check(ctx, &g->tensors[at], i))
+		if (!node_check(ctx, &g->tensors[at], i) || !work_check(ctx, &g->tensors[at], i, &work))
 			return false;
 		fn->graph_add_node(g->ggml, &g->tensors[at]);
 	}

@@ -153,6 +153,9 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 			"'%s' has plugin API %d (ggml %s); supported: " ABI_SUPPORTED, path, reg->api_version,
 			lib->fn.version());
 	ops_learn(&lib->ops, &lib->fn);
+	if (!work_learn(&lib->work, &lib->fn, get(user, "ggml.graph.work")))
+		return fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "ggml.graph.work: '%s' is no number from 1 to 2^62",
+			get(user, "ggml.graph.work"));
 	abi_names_learn(&lib->names, &lib->fn);
 	lib->has_counts = abi_counts_check(&lib->fn, handle);
 	code = device_choose(lib, reg, path, ours_get(get, user, "ggml.devices", DEVICES_ENV), &index);

@@ -8,6 +8,7 @@
 #define BACKEND_LIBRARY_H
 
 #include "backend/ops.h"
+#include "backend/work.h"
 #include "ggml-abi/names.h"
 
 struct library {
@@ -16,6 +17,7 @@ struct library {
 	struct abi_backend *backend; /* owned */
 	union abi_buft *buft;        /* the device's own */
 	struct ops ops;
+	struct work work;
 	struct abi_names names;
 	bool has_counts; /* use counts can be set in its graphs: ggml-abi/counts.h */
 };

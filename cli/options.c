@@ -10,7 +10,7 @@
 #include "cli/cli.h"
 
 static const char *const known_keys = "apir.load_library.path, ggml.library.path, ggml.library.reg, ggml.library.init, "
-				      "ggml.threads, ggml.devices";
+				      "ggml.threads, ggml.devices, ggml.graph.work";
 
 static bool key_add(struct host_options *o, const char *key, const char *value)
 {
