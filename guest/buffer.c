@@ -14,6 +14,7 @@
 
 #include "guest/say.h"
 #include "guest/transfer.h"
+#include "platform/guard.h"
 
 static _Atomic uint64_t epoch = 1;
 
@@ -89,7 +90,10 @@ static bool write_collect(struct buffer *b, const struct abi_tensor *t, const vo
 	session_lock(s);
 	taken = pending_add(&s->pending, b, start, size, pad_behind(t, offset, size), data);
 	if (!taken) {
+		bool guarded = guard_enter();
+
 		pending_flush(s);
+		guard_leave(guarded);
 		taken = pending_add(&s->pending, b, start, size, pad_behind(t, offset, size), data);
 	}
 	session_unlock(s);

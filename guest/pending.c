@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "guest/guest.h"
-#include "platform/guard.h"
 
 bool pending_add(
 	struct pending *p, struct buffer *buffer, uint64_t start, uint64_t size, uint64_t pad, const void *data)
@@ -97,7 +96,6 @@ void pending_flush(struct session *s)
 {
 	const bool as_writes = s->features & APIR_FEATURE_WRITE;
 	struct call c = { .session = s, .name = as_writes ? "write" : "set_tensor" };
-	bool guarded = guard_enter();
 	size_t i = 0;
 
 	while (i < s->pending.n && session_alive(s)) {
@@ -109,6 +107,5 @@ void pending_flush(struct session *s)
 	}
 	for (; i < s->pending.n; i++)
 		loss_note_write(s->pending.writes[i].buffer);
-	guard_leave(guarded);
 	s->pending.n = s->pending.used = 0;
 }
