@@ -84,6 +84,11 @@ server_80() {
     one_server -c 1024 -np 4
     ask "${requests[@]}" | tokens >"$OUT"
     [ "$(wc -l <"$OUT")" = 80 ] || fail "not 80 answers"
+    # As most programs ask: a chat, and its answer as it comes.
+    ask '/v1/chat/completions {"messages":[{"role":"user","content":"compute"}],"max_tokens":16,"temperature":0,"ignore_eos":true}' |
+        grep -oE '"content":"([^"\\]|\\.)+"' >>"$OUT"
+    ask '/v1/chat/completions {"messages":[{"role":"user","content":"more"}],"max_tokens":8,"temperature":0,"ignore_eos":true,"stream":true}' |
+        grep -oE '"content":"([^"\\]|\\.)+"' >>"$OUT"
     server_stop
 }
 llama_server() {
