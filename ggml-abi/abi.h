@@ -2,7 +2,7 @@
 /*
  * Our own declarations of what we use of ggml's ABI, so that neither library needs ggml at build time and one
  * binary serves every version that we know. Source: ggml's public headers and the slots that the shipped
- * binaries call (API 2: ggml 0.21 to 0.25, API 3: ggml 0.27); tests/test_abi.c compares with the real headers.
+ * binaries call (API 2: ggml 0.21 to 0.25, API 3: ggml 0.27); tests/abi/ compares with the real headers.
  *
  * Opaque to us: graphs, contexts, events. Sizes are in bytes.
  */
