@@ -12,20 +12,17 @@
  * copy. They are made a layer at a time, outside of the time taken for loading, and each layer ends with a
  * small read back, so that a device which takes writes in the background is timed until they have arrived.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <ggml.h>
 #include <ggml-alloc.h>
 #include <ggml-backend.h>
+
+#define TOOL "chain"
+#include "tool.h"
 
 enum {
 	W_NORM,
@@ -79,62 +76,10 @@ static const char usage_text[] =
 	"  --sync          wait for each call, instead of once a graph\n"
 	"  --check         compare with the CPU's results, with at most 2 layers, and time nothing\n";
 
-__attribute__((noreturn, format(printf, 2, 3))) static void die(int status, const char *fmt, ...)
-{
-	va_list args;
-
-	fputs("chain: ", stderr);
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(status);
-}
-
-static void *alloc(size_t n, size_t size)
-{
-	void *p = calloc(n, size);
-
-	if (!p)
-		die(1, "out of memory: %zu times %zu bytes", n, size);
-	return p;
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* splitmix64 */
-static uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return z ^ (z >> 31);
-}
-
 static void random_fill(float *x, size_t n, float scale, uint64_t *state)
 {
 	for (size_t i = 0; i < n; i++)
-		x[i] = ((float)(int32_t)(random_next(state) >> 40) * 0x1p-23f - 1.0f) * scale;
-}
-
-static uint64_t number(const char *option, const char *text, uint64_t min, uint64_t max)
-{
-	char *end;
-	unsigned long long n;
-
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (errno || end == text || *end || *text == '-' || n < min || n > max)
-		die(2, "--%s %s: want a number from %llu to %llu", option, text, (unsigned long long)min,
-			(unsigned long long)max);
-	return n;
+		x[i] = random_unit(state) * scale;
 }
 
 static enum ggml_type type_named(const char *name)
@@ -348,13 +293,6 @@ static void chain_run(struct chain *c, const float *in, float *out, bool sync)
 	}
 	if (status != GGML_STATUS_SUCCESS)
 		die(1, "%s: the graph failed: %s", ggml_backend_name(c->backend), ggml_status_to_string(status));
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
 }
 
 static double nmse(const float *x, const float *want, size_t n)

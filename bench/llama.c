@@ -8,16 +8,14 @@
  * writes in the background is timed until they have arrived: the first decode does that, and is reported beside it.
  */
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <ggml-backend.h>
 #include <llama.h>
+
+#define TOOL "llama"
+#include "tool.h"
 
 enum { REPS_MAX = 64, WARM_TOKENS = 4 };
 
@@ -32,36 +30,9 @@ static const char usage_text[] =
 	"  --prompt N     tokens of a prompt (512)            --gen N      tokens to generate (128)\n"
 	"  --reps N       repetitions (3)\n";
 
-__attribute__((noreturn, format(printf, 2, 3))) static void die(int status, const char *fmt, ...)
-{
-	va_list args;
-
-	fputs("llama: ", stderr);
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(status);
-}
-
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static double median(double *v, int n)
 {
-	qsort(v, (size_t)n, sizeof *v, ascending);
+	qsort(v, (size_t)n, sizeof *v, by_value);
 	return v[n / 2];
 }
 
@@ -103,17 +74,17 @@ static void run(
 	for (int i = 0; i < n_prompt; i++)
 		prompt[i] = 3 + i * 37 % (n_vocab - 3);
 	llama_memory_clear(llama_get_memory(ctx), true);
-	start = seconds();
+	start = now();
 	decode(ctx, prompt, n_prompt);
 	llama_synchronize(ctx);
-	between = seconds();
+	between = now();
 	*pp = n_prompt / (between - start);
 	for (int i = 0; i < n_gen; i++) {
 		chosen[i] = likeliest(ctx, n_vocab);
 		decode(ctx, &chosen[i], 1);
 	}
 	llama_synchronize(ctx);
-	*tg = n_gen / (seconds() - between);
+	*tg = n_gen / (now() - between);
 	free(prompt);
 }
 
@@ -136,16 +107,6 @@ static enum llama_load_mode load_mode(const char *name)
 	die(2, "--load %s: give auto, none, mmap or dio", name);
 }
 
-static int number(const char *option, const char *s)
-{
-	char *end;
-	long v = strtol(s, &end, 10);
-
-	if (*end || end == s || v < 1 || v > 1 << 20)
-		die(2, "--%s %s: give a number from 1 to %d", option, s, 1 << 20);
-	return (int)v;
-}
-
 int main(int argc, char **argv)
 {
 	enum { PROMPT, GEN, REPS, THREADS, N_NUMBERS, DEVICE = N_NUMBERS, LOAD };
@@ -166,7 +127,7 @@ int main(int argc, char **argv)
 
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o >= 0 && o < N_NUMBERS)
-			n[o] = number(options[o].name, optarg);
+			n[o] = (int)number(options[o].name, optarg, 1, 1 << 20);
 		else if (o == DEVICE)
 			device = optarg;
 		else if (o == LOAD)
@@ -188,11 +149,11 @@ int main(int argc, char **argv)
 	mp.devices = devices;
 	mp.n_gpu_layers = devices[0] ? 999 : 0;
 	mp.use_extra_bufts = false; /* repacking, which no plugin has: the same kernels on both sides */
-	start = seconds();
+	start = now();
 	model = llama_model_load_from_file(argv[optind], mp);
 	if (!model)
 		die(1, "cannot load '%s'", argv[optind]);
-	f.load_s = seconds() - start;
+	f.load_s = now() - start;
 	n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(model));
 	cp.n_ctx = (uint32_t)(n[PROMPT] + n[GEN] + WARM_TOKENS);
 	cp.n_batch = cp.n_ubatch = (uint32_t)(n[PROMPT] > WARM_TOKENS ? n[PROMPT] : WARM_TOKENS);
@@ -201,10 +162,10 @@ int main(int argc, char **argv)
 	chosen = calloc((size_t)n[GEN], sizeof *chosen);
 	if (!ctx || !chosen)
 		die(1, "cannot make a context of %u tokens", cp.n_ctx);
-	start = seconds();
+	start = now();
 	decode(ctx, warm, WARM_TOKENS);
 	(void)likeliest(ctx, n_vocab);
-	f.first_ms = (seconds() - start) * 1e3;
+	f.first_ms = (now() - start) * 1e3;
 	run(ctx, n_vocab, n[PROMPT], n[GEN], chosen, &f.pp[0], &f.tg[0]); /* warms up; its speeds don't count */
 	for (int i = 0; i < n[REPS]; i++)
 		run(ctx, n_vocab, n[PROMPT], n[GEN], chosen, &f.pp[i], &f.tg[i]);

@@ -7,18 +7,16 @@
  * block of rows at a time, so that memory use does not grow with the model. Each tensor's weights come from
  * the seed and the tensor's name, not from the order of writing.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <ggml.h>
 #include <gguf.h>
+
+#define TOOL "mkmodel"
+#include "../bench/tool.h"
 
 enum {
 	TOKEN_UNK,
@@ -62,43 +60,6 @@ static const char usage_text[] =
 	"  --type T       f32, f16, q8_0, q4_0 (f16)  --ctx N       context length (4096)\n"
 	"  --seed N       of the weights (1)\n";
 
-__attribute__((noreturn, format(printf, 2, 3))) static void die(int status, const char *fmt, ...)
-{
-	va_list args;
-
-	fputs("mkmodel: ", stderr);
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(status);
-}
-
-static void *alloc(size_t n, size_t size)
-{
-	void *p = calloc(n, size);
-
-	if (!p)
-		die(1, "out of memory: %zu times %zu bytes", n, size);
-	return p;
-}
-
-/* splitmix64: every state is as good as any other, so a hash can seed it. */
-static uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return z ^ (z >> 31);
-}
-
-/* In [-1, 1), with the 24 bits that a float holds. */
-static float random_unit(uint64_t *state)
-{
-	return (float)(int32_t)(random_next(state) >> 40) * 0x1p-23f - 1.0f;
-}
-
 static uint64_t seed_for(uint64_t seed, const char *name)
 {
 	uint64_t h = 0xcbf29ce484222325; /* FNV-1a */
@@ -107,18 +68,6 @@ static uint64_t seed_for(uint64_t seed, const char *name)
 		h = (h ^ (unsigned char)*name) * 0x100000001b3;
 	h ^= random_next(&seed);
 	return h;
-}
-
-static uint64_t number(const char *option, const char *text, uint64_t max)
-{
-	char *end;
-	unsigned long long n;
-
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (errno || end == text || *end || *text == '-' || n > max)
-		die(2, "--%s %s: want a number up to %llu", option, text, (unsigned long long)max);
-	return n;
 }
 
 static const struct model_type *type_named(const char *name)
@@ -333,10 +282,10 @@ int main(int argc, char **argv)
 		options[i] = (struct option){ sizes[i].name, required_argument, NULL, i };
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o >= 0 && o < N_SIZES) {
-			*sizes[o].value = (uint32_t)number(sizes[o].name, optarg, MAX_OPTION);
+			*sizes[o].value = (uint32_t)number(sizes[o].name, optarg, 0, MAX_OPTION);
 			kv_given |= sizes[o].value == &s.kv_heads;
 		} else if (o == OPT_SEED) {
-			s.seed = number("seed", optarg, UINT64_MAX);
+			s.seed = number("seed", optarg, 0, UINT64_MAX);
 		} else if (o == OPT_TYPE) {
 			s.type = type_named(optarg);
 		} else if (o == OPT_HELP) {
