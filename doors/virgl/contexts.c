@@ -111,8 +111,7 @@ void virgl_renderer_context_destroy(uint32_t ctx_id)
 
 	fences_note_submit(0);
 	door_lock();
-	c = door_context_find(ctx_id);
-	ours = c && c->owner == OWNER_APIR;
+	ours = door_context_is_ours(ctx_id, &c);
 	if (c) {
 		drop = c->polled_alone;
 		if (ours)
@@ -196,8 +195,7 @@ static int whose(uint32_t ctx_id, const void *cmd, size_t size)
 	int err = 0;
 
 	door_lock();
-	c = door_context_find(ctx_id);
-	ours = c && c->owner == OWNER_APIR;
+	ours = door_context_is_ours(ctx_id, &c);
 	if (c && !ours) {
 		adopt = is_handshake(cmd, size);
 		if (!adopt)
@@ -255,18 +253,18 @@ int virgl_renderer_submit_cmd2(void *cmd, int ctx_id, int n_words, uint64_t *fen
 
 void virgl_renderer_ctx_attach_resource(int ctx_id, int res_id)
 {
-	const struct virgl_context *c;
+	struct virgl_context *c;
 	const struct virgl_resource *r;
-	bool ours = false, pass = true;
+	bool ours, pass = true;
 
 	fences_note_submit(0);
 	door_lock();
-	c = door_context_find((uint32_t)ctx_id);
+	ours = door_context_is_ours((uint32_t)ctx_id, &c);
 	r = door_resource_find((uint32_t)res_id);
-	if (r && r->kind != RES_EARLY) {
-		ours = c && c->owner == OWNER_APIR;
+	if (r && r->kind != RES_EARLY)
 		pass = r->kind == RES_ADOPTED && (!c || c->in_real);
-	}
+	else
+		ours = false;
 	if (ours) {
 		apir_blob_attach(door.apir, (uint32_t)ctx_id, (uint32_t)res_id);
 		apir_kick(door.apir);
@@ -278,16 +276,16 @@ void virgl_renderer_ctx_attach_resource(int ctx_id, int res_id)
 
 void virgl_renderer_ctx_detach_resource(int ctx_id, int res_id)
 {
-	const struct virgl_context *c;
+	struct virgl_context *c;
 	const struct virgl_resource *r;
-	bool pass = true;
+	bool ours, pass = true;
 
 	fences_note_submit(0);
 	door_lock();
-	c = door_context_find((uint32_t)ctx_id);
+	ours = door_context_is_ours((uint32_t)ctx_id, &c);
 	r = door_resource_find((uint32_t)res_id);
 	if (r && r->kind != RES_EARLY) {
-		if (c && c->owner == OWNER_APIR)
+		if (ours)
 			apir_blob_detach(door.apir, (uint32_t)ctx_id, (uint32_t)res_id);
 		pass = r->kind == RES_ADOPTED && (!c || c->in_real);
 	}

@@ -139,6 +139,15 @@ struct virgl_context *door_context_find(uint32_t ctx_id)
 	return NULL;
 }
 
+bool door_context_is_ours(uint32_t ctx_id, struct virgl_context **c)
+{
+	struct virgl_context *found = door_context_find(ctx_id);
+
+	if (c)
+		*c = found;
+	return found && found->owner == OWNER_APIR;
+}
+
 /* Room for one more in a table of slots that starts with a uint32_t id, where 0 is free; NULL: no memory. */
 static void *slot_take(void **table, size_t *n, size_t size)
 {

@@ -75,6 +75,8 @@ void door_clear(void);
 
 /* NULL: not listed. Locked, as are all below. */
 struct virgl_context *door_context_find(uint32_t ctx_id);
+/* Whether it is APIR's. *c (which may be NULL) becomes what door_context_find() says. */
+bool door_context_is_ours(uint32_t ctx_id, struct virgl_context **c);
 /* NULL: no memory. */
 struct virgl_context *door_context_add(uint32_t ctx_id, uint32_t capset, enum owner owner);
 void door_context_remove(struct virgl_context *c);

@@ -301,14 +301,12 @@ int virgl_renderer_create_fence(int fence_id, uint32_t ctx_id)
 
 int virgl_renderer_context_create_fence(uint32_t ctx_id, uint32_t flags, uint32_t ring, uint64_t fence_id)
 {
-	struct virgl_context *c;
 	int err = -EINVAL;
 	bool ours;
 
 	fences_note_submit(0);
 	door_lock();
-	c = door_context_find(ctx_id);
-	ours = c && c->owner == OWNER_APIR;
+	ours = door_context_is_ours(ctx_id, NULL);
 	if (ours && door.callbacks.write_context_fence && ring != GLOBAL_RING)
 		err = apir_fence(door.apir, ctx_id, ring, fence_id);
 	door_unlock();
@@ -339,8 +337,7 @@ void virgl_renderer_context_poll(uint32_t ctx_id)
 	bool ours;
 
 	door_lock();
-	c = door_context_find(ctx_id);
-	ours = c && c->owner == OWNER_APIR;
+	ours = door_context_is_ours(ctx_id, &c);
 	if (c)
 		c->polled_alone = true;
 	if (ours && c->poll)
@@ -376,8 +373,7 @@ int virgl_renderer_context_get_poll_fd(uint32_t ctx_id)
 	bool ours;
 
 	door_lock();
-	c = door_context_find(ctx_id);
-	ours = c && c->owner == OWNER_APIR;
+	ours = door_context_is_ours(ctx_id, &c);
 	if (c)
 		c->polled_alone = true;
 	if (ours && !asynchronous() && (c->poll || events_create(&c->poll) == 0)) {

@@ -56,14 +56,13 @@ static void early_note(uint32_t ctx_id, uint32_t res_id)
 
 int virgl_renderer_resource_create_blob(const struct virgl_renderer_resource_create_blob_args *args)
 {
-	const struct virgl_context *c;
+	struct virgl_context *c;
 	bool ours, undecided;
 	int err = -EINVAL;
 
 	fences_note_submit(0);
 	door_lock();
-	c = door_context_find(args->ctx_id);
-	ours = c && c->owner == OWNER_APIR && args->blob_mem == VIRGL_BLOB_MEM_HOST3D;
+	ours = door_context_is_ours(args->ctx_id, &c) && args->blob_mem == VIRGL_BLOB_MEM_HOST3D;
 	undecided = c && c->owner == OWNER_UNDECIDED && args->blob_mem == VIRGL_BLOB_MEM_HOST3D && !args->blob_id;
 	if (ours)
 		err = create_ours(args);
