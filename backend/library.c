@@ -48,6 +48,12 @@ static bool devices_parse(const char *s, size_t n, size_t *first)
 	}
 }
 
+/* An accelerator takes a few operations off a CPU's hands; offered as a GPU it would be given whole models. */
+static bool is_accelerator(const struct library *lib, struct abi_device *d)
+{
+	return d && lib->fn.dev_type(d) == ABI_DEV_ACCEL;
+}
+
 static uint32_t device_choose(
 	struct library *lib, struct abi_reg *reg, const char *path, const char *wanted, size_t *index)
 {
@@ -64,7 +70,14 @@ static uint32_t device_choose(
 			"ggml.devices: '%s' is no list of numbers from 0 to %zu, "
 			"the devices of '%s'",
 			wanted, n - 1, path);
+	while (!wanted && *index < n - 1 && is_accelerator(lib, lib->fn.reg_dev_get(reg, *index)))
+		++*index;
 	lib->device = lib->fn.reg_dev_get(reg, *index);
+	if (is_accelerator(lib, lib->device))
+		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
+			"'%s': device %s is an accelerator (ACCEL), which computes some operations beside a CPU and no "
+			"whole model: name a GPU's or the CPU's library",
+			path, lib->fn.dev_name(lib->device));
 	return lib->device ? 0
 	                   : fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "the GGML library '%s' has no device %zu", path,
 				     *index);

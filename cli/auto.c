@@ -23,6 +23,16 @@
 static const char *const kinds[] = { "cuda", "hip", "musa", "cann", "sycl", "metal", "vulkan", "opencl", "cpu-*",
 	"cpu" };
 
+/* An accelerator beside a CPU, as BLAS is, computes no whole model. */
+static bool has_device(const struct abi_symbols *fn, struct abi_reg *reg)
+{
+	for (size_t i = 0; i < fn->reg_dev_count(reg); i++) {
+		if (fn->dev_type(fn->reg_dev_get(reg, i)) != ABI_DEV_ACCEL)
+			return true;
+	}
+	return false;
+}
+
 /* The library's word about itself here: 0: no use, else higher is better. In a child. */
 static int library_score(const char *path)
 {
@@ -44,7 +54,7 @@ static int library_score(const char *path)
 		return 0;
 	memcpy(&init, &f, sizeof f);
 	reg = init();
-	return reg && fn.reg_dev_count(reg) > 0 ? s : 0;
+	return reg && has_device(&fn, reg) ? s : 0;
 }
 
 static int library_ask(const char *path)

@@ -186,6 +186,22 @@ library_missing() {
     without_device "check APIR_LLAMA_CPP_GGML_LIBRARY_PATH and the log on the host" -- --ggml /nonexistent.so
     must_have "$WORK/without.out.log" "cannot open the GGML library (APIR_LLAMA_CPP_GGML_LIBRARY_PATH)"
 }
+# A library that has an accelerator and nothing else, as libggml-blas.so.
+accelerator_named() {
+    without_device "check APIR_LLAMA_CPP_GGML_LIBRARY_PATH, ggml.devices and the log on the host" \
+        "LD_LIBRARY_PATH=$BUILD/ggml-api2" -- --ggml "$BUILD/tests/libggml-accel.so"
+    must_have "$WORK/without.out.log" "is an accelerator (ACCEL), which computes some operations beside a CPU"
+}
+# Where it is installed, --ggml auto passes it over for the CPU's library.
+accelerator_installed() {
+    # shellcheck disable=SC2016 # the inner shell's
+    unshare --mount --propagation unchanged bash -ec '
+        mount -t tmpfs none /usr/local/lib
+        cp "$1/tests/libggml-accel.so" /usr/local/lib/libggml-opencl.so
+        LD_LIBRARY_PATH=$1/ggml-api2 "$2" run --ggml auto -- llama-bench --list-devices
+    ' - "$BUILD" "$CLI" >"$WORK/installed.out" 2>&1 || { cat "$WORK/installed.out"; fail "no device was listed"; }
+    must_have "$WORK/installed.out" "  VirtGPU0: ggml-virtgpu: "
+}
 backend_missing() {
     without_device "check VIRGL_APIR_BACKEND_LIBRARY and the log on the host" -- --backend /nonexistent.so
     must_have "$WORK/without.out.log" "cannot open the APIR backend library (VIRGL_APIR_BACKEND_LIBRARY)"
@@ -221,6 +237,8 @@ check "a file that is no socket is refused and kept" not_a_socket
 check "refused options say what is allowed" refusals
 check "help is help" helps
 check "no GGML library: one line, and the program goes on" library_missing
+check "--ggml with an accelerator only: one line, and llama.cpp goes on" accelerator_named
+check "--ggml auto passes over an accelerator that is installed" accelerator_installed
 check "no backend library: one line, and the program goes on" backend_missing
 check "no worker: one line, and the program goes on" worker_missing
 check "no device, but asked for by name: our line foretells llama.cpp's" invalid_device

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * GGML libraries with something wrong, all in one file: the registration function that is named decides what.
- * It hangs on the real libggml-base, as plugins do.
+ * It hangs on the real libggml-base, as plugins do. Built with ACCEL, it is as BLAS is: an accelerator and nothing else.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -44,8 +44,20 @@ static struct abi_backend *no_backend(struct abi_device *d, const char *params)
 	return NULL;
 }
 
+static int32_t accelerates(struct abi_device *d)
+{
+	(void)d;
+	return ABI_DEV_ACCEL;
+}
+
+static int32_t is_gpu(struct abi_device *d)
+{
+	(void)d;
+	return ABI_DEV_GPU;
+}
+
 static struct abi_device device = {
-	.get_name = device_name, .get_description = device_name, .init_backend = no_backend
+	.get_name = device_name, .get_description = device_name, .get_type = is_gpu, .init_backend = no_backend
 };
 
 static struct abi_device *get_device(struct abi_reg *r, size_t i)
@@ -84,6 +96,23 @@ EXPORT struct abi_reg *fake_no_backend(void)
 	reg.get_device_count = one_device;
 	return &reg;
 }
+
+EXPORT struct abi_reg *fake_accel(void);
+EXPORT struct abi_reg *fake_accel(void)
+{
+	reg.api_version = ABI_API_2;
+	reg.get_device_count = one_device;
+	device.get_type = accelerates;
+	return &reg;
+}
+
+#ifdef ACCEL
+EXPORT struct abi_reg *ggml_backend_init(void);
+EXPORT struct abi_reg *ggml_backend_init(void)
+{
+	return fake_accel();
+}
+#endif
 
 EXPORT struct abi_reg *fake_future(void);
 EXPORT struct abi_reg *fake_future(void)

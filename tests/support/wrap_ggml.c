@@ -9,6 +9,7 @@
  *     wrap_make           makes it
  *     wrap_make_none      returns NULL
  *     wrap_strict         devices that fail graphs whose tensors aren't as a library may expect them: see below
+ *     wrap_accel          devices of which the first is an accelerator
  *     wrap_refusing       devices that say nothing, and fail a graph whose first node's first source begins with 666
  */
 #include <dlfcn.h>
@@ -280,6 +281,21 @@ EXPORT struct abi_reg *wrap_refusing(void);
 EXPORT struct abi_reg *wrap_refusing(void)
 {
 	return registration(device_init_refusing);
+}
+
+static int32_t device_accelerates(struct abi_device *d)
+{
+	(void)d;
+	return ABI_DEV_ACCEL;
+}
+
+EXPORT struct abi_reg *wrap_accel(void);
+EXPORT struct abi_reg *wrap_accel(void)
+{
+	struct abi_reg *r = registration(device_init);
+
+	devices[0].get_type = device_accelerates;
+	return r;
 }
 
 EXPORT struct abi_reg *wrap_strict(void);
