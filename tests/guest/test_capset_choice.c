@@ -6,15 +6,13 @@
 #include "tests/support/cm.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "proto/apir_wire.h"
-#include "proto/vtest_wire.h"
 #include "tests/guest/program.h"
 #include "tests/support/child.h"
+#include "tests/support/vtest_peer.h"
 
 #define ENV "GGML_REMOTING_USE_APIR_CAPSET"
 
@@ -24,15 +22,12 @@ static int listener = -1;
 
 static int listen_up(void **state)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-
 	(void)state;
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(path, sizeof path, "%s/socket", dir);
-	memcpy(a.sun_path, path, sizeof path);
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return bind(listener, (struct sockaddr *)&a, sizeof a) < 0 || listen(listener, 4) < 0 ? -1 : 0;
+	listener = vtest_peer_listen(path, true, 0600);
+	return listener < 0 ? -1 : 0;
 }
 
 static int listen_down(void **state)
@@ -43,43 +38,17 @@ static int listen_down(void **state)
 	return rmdir(dir);
 }
 
-static bool receive(int fd, void *p, size_t n)
-{
-	return recv(fd, p, n, MSG_WAITALL) == (ssize_t)n;
-}
-
-static void answer(int fd, uint32_t command, const void *data, uint32_t words)
-{
-	struct vtest_header h = { words, command };
-
-	assert_int_equal(send(fd, &h, sizeof h, MSG_NOSIGNAL), sizeof h);
-	if (words)
-		assert_int_equal(send(fd, data, words * 4, MSG_NOSIGNAL), words * 4);
-}
-
 /* The capset of the connection's CONTEXT_INIT; 0: it hung up before. */
 static uint32_t capset_heard(int fd)
 {
-	struct {
-		uint32_t valid;
-		struct apir_capset data;
-	} offer = { 1, { .version = 1, .supports_blob_resources = 1 } };
-	uint32_t words[64], zero = 0, version = VTEST_VERSION;
+	uint32_t words[64];
 	struct vtest_header h;
 
-	while (receive(fd, &h, sizeof h)) {
-		size_t n = h.command == VTEST_CREATE_RENDERER ? h.length : h.length * 4;
-
-		if (n > sizeof words || (n && !receive(fd, words, n)))
-			return 0;
-		if (h.command == VTEST_PING_PROTOCOL_VERSION)
-			answer(fd, h.command, NULL, 0);
-		else if (h.command == VTEST_RESOURCE_BUSY_WAIT)
-			answer(fd, h.command, &zero, 1);
-		else if (h.command == VTEST_PROTOCOL_VERSION)
-			answer(fd, h.command, &version, 1);
-		else if (h.command == VTEST_GET_CAPSET)
-			answer(fd, h.command, &offer, sizeof offer / 4);
+	while (vtest_peer_hear(fd, &h, words, sizeof words)) {
+		if (vtest_peer_greet(fd, &h, VTEST_VERSION))
+			continue;
+		if (h.command == VTEST_GET_CAPSET)
+			vtest_peer_offer(fd, true);
 		else if (h.command == VTEST_CONTEXT_INIT)
 			return words[0];
 	}

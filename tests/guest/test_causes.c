@@ -12,16 +12,15 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "proto/apir_wire.h"
 #include "proto/util.h"
-#include "proto/vtest_wire.h"
 #include "tests/guest/program.h"
 #include "tests/support/capture.h"
 #include "tests/support/child.h"
 #include "tests/support/process.h"
+#include "tests/support/vtest_peer.h"
 
 /* What is at the path, and how far its server goes before it hangs up. */
 enum place {
@@ -109,31 +108,6 @@ static int listener = -1;
 
 /* The server */
 
-static bool receive(int fd, void *p, size_t n)
-{
-	return recv(fd, p, n, MSG_WAITALL) == (ssize_t)n;
-}
-
-static void answer(int fd, uint32_t command, const void *data, uint32_t words)
-{
-	struct vtest_header h = { words, command };
-
-	CHECK(send(fd, &h, sizeof h, MSG_NOSIGNAL) == sizeof h);
-	CHECK(!words || send(fd, data, words * 4, MSG_NOSIGNAL) == (ssize_t)words * 4);
-}
-
-static void answer_capset(int fd, enum place place, uint32_t id)
-{
-	struct {
-		uint32_t valid;
-		struct apir_capset data;
-	} offer = { 1, { .version = 1, .supports_blob_resources = 1 } };
-
-	if (place == NO_CAPSET || (place == VENUS_ONLY && id != APIR_CAPSET_VENUS))
-		offer.valid = 0;
-	answer(fd, VTEST_GET_CAPSET, &offer, offer.valid ? sizeof offer / 4 : 1);
-}
-
 /* The first blob is the one for replies; its memory comes back. */
 static void *answer_blob(int fd, enum place place, size_t size)
 {
@@ -149,7 +123,7 @@ static void *answer_blob(int fd, enum place place, size_t size)
 	struct cmsghdr *c;
 	void *p = NULL;
 
-	answer(fd, VTEST_RESOURCE_CREATE_BLOB, &res, 1);
+	vtest_peer_answer(fd, VTEST_RESOURCE_CREATE_BLOB, &res, 1);
 	if (res) {
 		CHECK(mem >= 0 && ftruncate(mem, (off_t)size) == 0);
 		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
@@ -191,25 +165,15 @@ static bool answer_apir(enum place place, uint32_t type, uint32_t *reply)
 static void serve(int fd, enum place place)
 {
 	static uint32_t words[0x8000];
-	uint32_t zero = 0, version = place == OLD_VTEST ? 2 : VTEST_VERSION, *reply = NULL;
+	uint32_t version = place == OLD_VTEST ? 2 : VTEST_VERSION, *reply = NULL;
 	struct vtest_header h;
 
-	while (receive(fd, &h, sizeof h)) {
-		size_t n = h.command == VTEST_CREATE_RENDERER ? h.length : h.length * 4;
-
-		CHECK(n <= sizeof words);
-		if (n && !receive(fd, words, n))
-			return;
-		if (place == SILENT)
+	while (vtest_peer_hear(fd, &h, words, sizeof words)) {
+		if (place == SILENT || vtest_peer_greet(fd, &h, version))
 			continue;
-		if (h.command == VTEST_PING_PROTOCOL_VERSION)
-			answer(fd, h.command, NULL, 0);
-		else if (h.command == VTEST_RESOURCE_BUSY_WAIT)
-			answer(fd, h.command, &zero, 1);
-		else if (h.command == VTEST_PROTOCOL_VERSION)
-			answer(fd, h.command, &version, 1);
-		else if (h.command == VTEST_GET_CAPSET && place != NO_CAPSETS)
-			answer_capset(fd, place, words[0]);
+		if (h.command == VTEST_GET_CAPSET && place != NO_CAPSETS)
+			vtest_peer_offer(
+				fd, place != NO_CAPSET && (place != VENUS_ONLY || words[0] == APIR_CAPSET_VENUS));
 		else if (h.command == VTEST_RESOURCE_CREATE_BLOB && !reply)
 			reply = answer_blob(fd, place, words[2]);
 		else if (h.command == VTEST_RESOURCE_CREATE_BLOB)
@@ -235,14 +199,8 @@ static void server_run(void *arg)
 
 static void socket_make(bool listens, mode_t mode)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-
-	memcpy(a.sun_path, path, strlen(path) + 1);
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(listener >= 0 && bind(listener, (struct sockaddr *)&a, sizeof a) == 0);
-	assert_int_equal(chmod(path, mode), 0);
-	if (listens)
-		assert_int_equal(listen(listener, 4), 0);
+	listener = vtest_peer_listen(path, listens, mode);
+	assert_true(listener >= 0);
 }
 
 static void place_make(enum place place)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a program sees of the plugin when it loads it: one device, or none and one line that says why. */
+/* What a program sees of the plugin when it loads it: one device, or none and one line that says why (test_causes.c has
+ * what the socket may be). */
 #include "tests/guest/scenario.h"
 
 #include <fcntl.h>
@@ -35,28 +36,6 @@ static void refused_with(const char *path, const char *cause, const char *cure)
 	if (!line || !strstr(line, cause) || !strstr(line, cure) || strstr(line + 1, "ggml-virtgpu: "))
 		fail_msg("wanted one line with '%s' and '%s', heard: %s", cause, cure, heard);
 	free(heard);
-}
-
-static void without_a_server_there_is_no_device_and_one_line_with_the_cure(void **state)
-{
-	char path[64];
-
-	(void)state;
-	snprintf(path, sizeof path, "%s/nobody", server.dir);
-	refused_with(path, "nobody: cannot connect (No such file or directory)", "start `ggml-virtgpu serve` on it");
-	refused_with(
-		"/etc/passwd", "/etc/passwd: cannot connect (Connection refused)", "start `ggml-virtgpu serve` on it");
-	refused_with("", "cannot connect", "GGML_VIRTGPU_SOCKET");
-}
-
-static void a_path_that_is_too_long_is_said_to_be(void **state)
-{
-	char path[200];
-
-	(void)state;
-	memset(path, 'x', sizeof path - 1);
-	path[sizeof path - 1] = '\0';
-	refused_with(path, "cannot connect", "a socket's path has at most 107 bytes");
 }
 
 static void a_host_without_a_usable_library_is_no_device_and_one_line(void **state)
@@ -207,8 +186,6 @@ SCENARIO(supports_op_tells_the_truth)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(without_a_server_there_is_no_device_and_one_line_with_the_cure),
-		cmocka_unit_test(a_path_that_is_too_long_is_said_to_be),
 		cmocka_unit_test(a_host_without_a_usable_library_is_no_device_and_one_line),
 		cmocka_unit_test(a_host_that_routes_venus_is_used_as_venus_and_as_apir),
 		cmocka_unit_test(there_is_one_device_of_type_gpu),
