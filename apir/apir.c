@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "platform/memory.h"
 #include "platform/self.h"
 #include "proto/apir_wire.h"
 #include "proto/util.h"
@@ -16,7 +17,14 @@
 #define LEAVE_GRACE_MS 2000 /* from hanging up on the workers to killing them, when the door itself ends */
 #define MIN_BLOBS      16
 #define MAX_BLOBS      32768 /* a worker may have some 65000 mappings, two for a buffer that is a blob */
-#define DEFAULT_BYTES  (UINT64_C(64) << 30)
+
+/* Three quarters of what there is: a host that swaps for one guest's blobs, or ends others for them, serves nobody. */
+static uint64_t bytes_default(void)
+{
+	struct memory m;
+
+	return memory_look(&m) ? m.total / 4 * 3 : UINT64_C(64) << 30;
+}
 
 /*
  * The limit is the memory: a guest may make its buffers of blobs and free none. What each costs beside its bytes is a
@@ -61,7 +69,7 @@ int apir_create(struct apir **out, const struct apir_options *opt, const struct 
 	if (opt)
 		a->limits = opt->limits;
 	if (!a->limits.blob_bytes)
-		a->limits.blob_bytes = DEFAULT_BYTES;
+		a->limits.blob_bytes = bytes_default();
 	if (!a->limits.blobs)
 		a->limits.blobs = blobs_default(a->limits.blob_bytes);
 	if (!a->limits.contexts || a->limits.contexts > MAX_CONTEXTS)

@@ -20,9 +20,9 @@
 struct apir;
 
 struct apir_limits {
-	uint64_t blob_bytes; /* all blobs together; 0: default, 64 GiB of address space, taken as it is touched */
-	uint32_t blobs;      /* number; 0: default, as many of 16 KiB as those bytes hold, and half of our descriptors */
-	uint32_t contexts;   /* number; 0: default, 64 */
+	uint64_t blob_bytes; /* all blobs together; 0: default, three quarters of what the machine or our cgroup has */
+	uint32_t blobs;    /* number; 0: default, as many of 16 KiB as those bytes hold, and half of our descriptors */
+	uint32_t contexts; /* number; 0: default, 64 */
 };
 
 struct apir_options {

@@ -45,6 +45,7 @@ int link_start(struct link *l, const char *path, uint32_t ctx_id)
 	AUTO_CLOSE int theirs = -1;
 	int err = link_open(l, &theirs);
 
+	memory_kills(&l->kills);
 	if (!err)
 		err = worker_start(&l->process, path, ctx_id, theirs, NULL);
 	if (err)
@@ -211,7 +212,8 @@ const char *link_end(struct link *l, char *out, size_t size)
 	else if (!end.by_signal)
 		snprintf(out, size, "its worker ended with status %d", end.code);
 	else
-		snprintf(out, size, "its worker was ended by signal %d (%s)", end.code, strsignal(end.code));
+		snprintf(out, size, "its worker was ended by signal %d (%s)%s", end.code, strsignal(end.code),
+			worker_killed(&end, &l->kills));
 	return out;
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "apir/worker_wire.h"
+#include "platform/memory.h"
 #include "platform/process.h"
 
 struct link_item;
@@ -21,6 +22,7 @@ struct link {
 	int sock;                        /* -1: closed */
 	int server;                      /* the connection to the server that started the worker; -1: we did */
 	struct process process;          /* then */
+	struct memory_kills kills;       /* before it was started */
 	struct link_item *first, **last; /* what waits to be sent */
 	size_t queued;                   /* bytes */
 	unsigned queued_fds;

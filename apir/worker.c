@@ -3,6 +3,7 @@
 #include "apir/worker.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,4 +96,19 @@ int worker_start(struct process *p, const char *path, uint32_t ctx_id, int sock,
 	if (n)
 		memcpy(argv + 2, fixed, n * sizeof *argv);
 	return process_start(p, path, argv, env, sock, WORKER_FD);
+}
+
+/* The counters are of all processes: another's end is taken for this one's only where both were killed. */
+const char *worker_killed(const struct process_end *end, const struct memory_kills *since)
+{
+	struct memory_kills now;
+
+	if (!end->by_signal || end->code != SIGKILL)
+		return "";
+	memory_kills(&now);
+	if (now.group > since->group)
+		return " by the kernel: out of memory, within its cgroup's limits or the machine's";
+	if (now.machine > since->machine)
+		return ", probably by the kernel: it has ended a process for want of memory";
+	return now.told ? "" : ", probably by the kernel for want of memory: here it can't be asked";
 }

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "platform/memory.h"
 #include "platform/process.h"
 
 /*
@@ -13,5 +14,9 @@
  * socket can't change, nor then any other key that names a library; NULL: none. 0, or -ENOENT and the like from exec.
  */
 int worker_start(struct process *p, const char *path, uint32_t ctx_id, int sock, char *const *fixed);
+
+/* For the log, behind the signal that ended it: whether it was the kernel, for want of memory. Since: memory_kills() before
+ * it was started. "" where that isn't so. */
+const char *worker_killed(const struct process_end *end, const struct memory_kills *since);
 
 #endif

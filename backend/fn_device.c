@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "backend/tensor.h"
+#include "platform/memory.h"
 
 #define reply(written) ((written) ? APIR_FN_OK : APIR_FN_FAILED)
 
@@ -50,9 +51,15 @@ uint32_t on_device_type(struct backend_context *ctx, struct cursor *in, struct c
 uint32_t on_device_memory(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	size_t free_bytes = 0, total = 0;
+	struct memory m;
 
 	(void)in;
 	ctx->lib.fn.dev_memory(ctx->lib.device, &free_bytes, &total);
+	/* ggml's CPU says of the machine's memory that all is free, whatever others use and we may have. */
+	if (ctx->lib.fn.buft_is_host(ctx->lib.buft) && memory_look(&m)) {
+		total = m.total;
+		free_bytes = m.free;
+	}
 	return reply(cursor_write_u64(out, free_bytes) && cursor_write_u64(out, total));
 }
 

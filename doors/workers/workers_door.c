@@ -51,15 +51,15 @@ static int request_receive(int conn, uint32_t *ctx_id)
 	return fd_steal(&sock);
 }
 
-static void worker_see_off(struct process *p, uint32_t ctx_id)
+static void worker_see_off(struct process *p, uint32_t ctx_id, const struct memory_kills *since)
 {
 	struct process_end end;
 
 	if (!process_ended(p, GRACE_MS, &end))
 		process_kill(p);
 	else if (end.by_signal)
-		log_error(
-			"the worker of context %u was ended by signal %d (%s)", ctx_id, end.code, strsignal(end.code));
+		log_error("the worker of context %u was ended by signal %d (%s)%s", ctx_id, end.code,
+			strsignal(end.code), worker_killed(&end, since));
 	process_wait(p, -1);
 	process_reap(p);
 }
@@ -67,6 +67,7 @@ static void worker_see_off(struct process *p, uint32_t ctx_id)
 int workers_door_serve(int conn, int stop_fd, const struct workers_door_options *opt)
 {
 	AUTO_CLOSE int peer = conn;
+	struct memory_kills since;
 	struct process worker;
 	uint32_t ctx_id = 0;
 	int sock = request_receive(peer, &ctx_id), err;
@@ -75,6 +76,7 @@ int workers_door_serve(int conn, int stop_fd, const struct workers_door_options 
 		log_warn("workers: no request came (%s): is it VIRGL_APIR_SERVER of another program?", strerror(-sock));
 		return sock;
 	}
+	memory_kills(&since);
 	err = worker_start(&worker, opt->worker, ctx_id, sock, opt->fixed);
 	close(sock);
 	if (err) {
@@ -95,6 +97,6 @@ int workers_door_serve(int conn, int stop_fd, const struct workers_door_options 
 		if (p[0].revents || p[2].revents || process_ended(&worker, 0, &end) || worker.gone)
 			break;
 	}
-	worker_see_off(&worker, ctx_id);
+	worker_see_off(&worker, ctx_id, &since);
 	return 0;
 }

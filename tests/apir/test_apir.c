@@ -12,7 +12,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "platform/memory.h"
 #include "proto/apir_wire.h"
+#include "tests/support/capture.h"
 #include "tests/support/child.h"
 #include "tests/support/host.h"
 #include "tests/support/process.h"
@@ -295,7 +297,7 @@ static void the_worker_has_a_clean_environment(void **state)
 
 static void the_worker_has_no_descriptors_of_the_door(void **state)
 {
-	char link[256];
+	char link[256], own[64];
 	pid_t worker;
 	int inherited[8];
 
@@ -315,7 +317,10 @@ static void the_worker_has_no_descriptors_of_the_door(void **state)
 	assert_string_equal(link, "/dev/null");
 	process_fd_link(worker, 3, link, sizeof link);
 	assert_int_equal(strncmp(link, "socket:", 7), 0);
-	assert_int_equal(process_fds_but(worker, 4, "/memfd:apir-blob"), 0);
+	snprintf(own, sizeof own, "/proc/%d/oom_score_adj", (int)worker);
+	process_fd_link(worker, 4, link, sizeof link);
+	assert_string_equal(link, own);
+	assert_int_equal(process_fds_but(worker, 5, "/memfd:apir-blob"), 0);
 	for (size_t i = 0; i < 8; i++)
 		close(inherited[i]);
 }
@@ -337,6 +342,52 @@ static void the_worker_is_limited(void **state)
 	assert_true(r.rlim_max <= 4096);
 	assert_int_equal(process_status(worker, "NoNewPrivs"), 1);
 	assert_true(getpgid(worker) == worker);
+}
+
+static long oom_of(pid_t pid, const char *file)
+{
+	char path[64], *text;
+	long v;
+
+	snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+	text = file_text(path);
+	assert_non_null(text);
+	v = strtol(text, NULL, 10);
+	free(text);
+	return v;
+}
+
+/* What a guest writes to isn't its worker's, by the kernel's books. */
+static void the_worker_whose_guest_holds_more_goes_first(void **state)
+{
+	struct memory m;
+	pid_t modest, greedy;
+
+	(void)state;
+	assert_true(memory_look(&m));
+	assert_int_equal(apir_context_create(h->apir, 1, "greedy"), 0);
+	greedy = host_worker(h);
+	assert_int_equal(apir_context_create(h->apir, 2, "modest"), 0);
+	modest = host_worker(h);
+	assert_int_equal(apir_blob_create(h->apir, 1, m.total / 10), 0);
+	assert_int_equal(apir_blob_attach(h->apir, 1, 1), 0);
+	assert_true(host_fence(h, 1) && host_fence(h, 2));
+	assert_true(oom_of(modest, "oom_score_adj") >= 800);
+	assert_true(oom_of(greedy, "oom_score") > oom_of(modest, "oom_score") + 20);
+	assert_int_equal(apir_blob_unref(h->apir, 1), 0);
+	assert_true(host_fence(h, 1));
+	assert_int_equal(oom_of(greedy, "oom_score_adj"), oom_of(modest, "oom_score_adj"));
+}
+
+static void blobs_fit_into_memory_by_default(void **state)
+{
+	struct memory m;
+
+	(void)state;
+	assert_true(memory_look(&m));
+	assert_int_equal(apir_blob_create(h->apir, 1, m.total), -EDQUOT);
+	assert_int_equal(apir_blob_create(h->apir, 1, m.total / 2), 0);
+	assert_int_equal(apir_blob_create(h->apir, 2, m.total / 2), -EDQUOT);
 }
 
 static void a_destroyed_context_ends_its_worker(void **state)
@@ -454,6 +505,8 @@ int main(void)
 		TEST(the_worker_has_a_clean_environment),
 		TEST(the_worker_has_no_descriptors_of_the_door),
 		TEST(the_worker_is_limited),
+		TEST(the_worker_whose_guest_holds_more_goes_first),
+		TEST(blobs_fit_into_memory_by_default),
 		TEST(a_destroyed_context_ends_its_worker),
 		TEST(a_stubborn_worker_is_killed_with_its_host),
 		TEST(the_worker_ends_when_its_door_is_killed),

@@ -2,20 +2,17 @@
 /* Connections that say nothing, as many as there are places: who else gets in, and when they have to go. */
 #include "tests/support/cm.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
 #include "proto/util.h"
 #include "tests/serve/client.h"
+#include "tests/support/cgroup.h"
 #include "tests/support/child.h"
 #include "tests/support/process.h"
 #include "tests/support/server.h"
@@ -40,35 +37,8 @@ static bool hangs_up(int fd, int ms)
 	return poll(&p, 1, ms) > 0 && p.revents & (POLLIN | POLLHUP);
 }
 
-/* Where this system has a cgroup hierarchy that we may write to: a group of our own in it. */
-static bool cgroup_make(char *path, size_t size)
-{
-	static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
-		snprintf(path, size, "%s/cgroup.procs", roots[i]);
-		if (access(path, W_OK) < 0)
-			continue;
-		snprintf(path, size, "%s/test-crowd-%d-with-a-name-that-is-longer-than-the-others-here-are", roots[i],
-			(int)getpid());
-		if (mkdir(path, 0755) == 0)
-			return true;
-	}
-	return false;
-}
-
-static void cgroup_enter(const char *path)
-{
-	char procs[512];
-	AUTO_CLOSE int fd = -1;
-
-	snprintf(procs, sizeof procs, "%s/cgroup.procs", path);
-	fd = open(procs, O_WRONLY | O_CLOEXEC);
-	CHECK(fd >= 0 && write(fd, "0", 1) == 1);
-}
-
-/* A crowd in the group at `cgroup` (NULL: in ours), which says one byte when all are connected. */
-static pid_t crowd_start(const char *socket, const char *cgroup)
+/* A crowd in that group (NULL: in ours), which says one byte when all are connected. */
+static pid_t crowd_start(const char *socket, const struct cgroup *group)
 {
 	int ends[2];
 	char byte;
@@ -78,8 +48,7 @@ static pid_t crowd_start(const char *socket, const char *cgroup)
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (cgroup)
-			cgroup_enter(cgroup);
+		CHECK(!group || cgroup_enter(group));
 		for (int i = 0; i < CROWD; i++)
 			connect_to(socket);
 		CHECK(write(ends[1], "x", 1) == 1);
@@ -107,13 +76,13 @@ static bool served(const char *socket)
 	return err == 0;
 }
 
-static void other_group(void *cgroup)
+static void other_group(void *group)
 {
 	struct server server;
 	pid_t crowd;
 
 	CHECK(server_start(&server, NULL));
-	crowd = crowd_start(server.socket, cgroup);
+	crowd = crowd_start(server.socket, group);
 	/* The last of them may still wait to be accepted: then ours waits behind them. */
 	CHECK(served(server.socket));
 	CHECK(process_children(server.pid) > CROWD / 4);
@@ -123,17 +92,16 @@ static void other_group(void *cgroup)
 
 static void silent_connections_of_one_cgroup_leave_room_for_others(void **state)
 {
-	char path[256];
+	struct cgroup group;
 	int status;
 
 	(void)state;
-	if (!cgroup_make(path, sizeof path)) {
+	if (!cgroup_make(&group, 0)) {
 		print_message("no cgroups here that we may make\n");
 		skip();
 	}
-	status = child_run(other_group, path);
-	for (int i = 0; i < 1000 && rmdir(path) < 0 && errno == EBUSY; i++)
-		usleep(10000);
+	status = child_run(other_group, &group);
+	cgroup_remove(&group);
 	assert_int_equal(status, 0);
 }
 

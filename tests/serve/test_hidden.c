@@ -107,6 +107,21 @@ static pid_t program_wait(char *const argv[])
 	return pid;
 }
 
+static int oom_score_adj(pid_t pid)
+{
+	char path[64];
+	int v = -1;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%d", &v) != 1)
+		v = -1;
+	if (f)
+		fclose(f);
+	return v;
+}
+
 static void of_serve(void *somebody_else)
 {
 	pid_t door, worker, silent, plain;
@@ -134,6 +149,7 @@ static void of_serve(void *somebody_else)
 	for (int i = 0; i < 2000 && ways_into(worker); i++)
 		usleep(1000);
 	CHECK(ways_into(worker) == 0);
+	CHECK(oom_score_adj(worker) >= 800);                          /* which it had to say before it hid */
 	CHECK(ways_into((pid_t)process_status(worker, "PPid")) == 0); /* its keeper */
 	vtest_close(&v);
 	vtest_close(&w);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* A host's memory: what a device on host memory says of it, and what is said when there is none left. */
+#include "tests/guest/scenario.h"
+
+#include <stdio.h>
+
+#include "platform/memory.h"
+#include "tests/support/cgroup.h"
+#include "tests/support/process.h"
+
+#define MIB   (UINT64_C(1) << 20)
+#define LIMIT (512 * MIB)
+
+static struct memory asked(const struct program *p)
+{
+	size_t free_bytes = 0, total = 0;
+
+	p->g.dev_memory(p->dev, &free_bytes, &total);
+	return (struct memory){ .total = total, .free = free_bytes };
+}
+
+static struct abi_buffer *filled(const struct program *p, uint64_t size)
+{
+	struct abi_buffer *b = p->g.buft_alloc_buffer(p->g.dev_buffer_type(p->dev), size);
+
+	CHECK(b);
+	p->g.buffer_clear(b, 1);
+	return b;
+}
+
+/* What others use isn't free; other tests use memory too meanwhile. */
+SCENARIO(a_device_on_host_memory_has_what_the_machine_has_left)
+{
+	struct memory machine, device;
+	struct program p;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	CHECK(memory_look(&machine));
+	device = asked(&p);
+	CHECK(device.total == machine.total);
+	CHECK(device.free < device.total);
+	CHECK(device.free < machine.free + machine.total / 4 && device.free + machine.total / 4 > machine.free);
+	program_end(&p);
+}
+
+static void enter_and_ask(void *group)
+{
+	struct memory before, after;
+	struct abi_buffer *b;
+	struct program p;
+
+	CHECK(cgroup_enter(group));
+	CHECK(server_start(&server, NULL));
+	program_start(&p, server.socket);
+	before = asked(&p);
+	CHECK(before.total == LIMIT);
+	CHECK(before.free < LIMIT && before.free > LIMIT / 2);
+	b = filled(&p, 128 * MIB);
+	after = asked(&p);
+	CHECK(after.total == LIMIT);
+	CHECK(after.free + 120 * MIB < before.free);
+	p.g.buffer_free(b);
+	program_end(&p);
+	server_stop(&server);
+}
+
+/* The kernel ends the worker, not the server, nor its door, nor this program. */
+static void enter_and_take_too_much(void *group)
+{
+	struct abi_buffer *b;
+	struct program p;
+	pid_t door;
+
+	CHECK(cgroup_enter(group));
+	CHECK(server_start(&server, NULL));
+	program_start(&p, server.socket);
+	door = server_door(&server);
+	b = p.g.buft_alloc_buffer(p.g.dev_buffer_type(p.dev), 2 * LIMIT);
+	CHECK(b);
+	p.g.buffer_clear(b, 1);
+	p.g.synchronize(p.gpu);
+	CHECK(server_said(&server,
+		"its worker was ended by signal 9 (Killed) by the kernel: out of memory, within its cgroup's limits or "
+		"the machine's: the context is lost, others go on"));
+	CHECK(door && !process_ends(server.pid, 0));
+	program_end(&p);
+	server_stop(&server);
+}
+
+static void in_a_cgroup(void (*fn)(void *))
+{
+	struct cgroup group;
+	int status;
+
+	if (!cgroup_make(&group, LIMIT)) {
+		print_message("no cgroups of memory here that we may make\n");
+		skip();
+	}
+	status = child_run(fn, &group);
+	cgroup_remove(&group);
+	assert_int_equal(status, 0);
+}
+
+static void a_device_on_host_memory_has_what_its_cgroup_has_left(void **state)
+{
+	(void)state;
+	in_a_cgroup(enter_and_ask);
+}
+
+static void a_worker_that_takes_all_memory_is_the_one_that_ends_and_the_log_says_why(void **state)
+{
+	(void)state;
+	in_a_cgroup(enter_and_take_too_much);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			a_device_on_host_memory_has_what_the_machine_has_left, server_up, server_down),
+		cmocka_unit_test(a_device_on_host_memory_has_what_its_cgroup_has_left),
+		cmocka_unit_test(a_worker_that_takes_all_memory_is_the_one_that_ends_and_the_log_says_why),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
