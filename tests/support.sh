@@ -24,6 +24,9 @@ flock -w 60 9 || { echo "$0 is running already in $BUILD" >&2; exit 2; }
 rm -rf "$WORK"
 mkdir -p "$WORK"
 
+# Threads of a computation wait for each other by spinning, which takes long where others compute too.
+export APIR_LLAMA_CPP_GGML_THREADS=1
+
 # What a case says. The first ends it as failed, the second as skipped, the third is printed whatever the outcome.
 fail() {
     echo "FAILED: $*"

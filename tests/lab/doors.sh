@@ -20,14 +20,14 @@ minimal_start() {
         case_start "$WORK/$1.log" "$BUILD/tests/minimal" "$WORK/$1.sock"
     within 20 has "$WORK/$1.log" ": serving " || { cat "$WORK/$1.log"; fail "it doesn't serve"; }
 }
-# minimal_asked LOG BYTES HIGHEST: its one client said so much in the handshake, called no function above that number,
+# minimal_asked LOG BYTES HIGHEST: its one client said so much in the handshake, the highest function it called is HIGHEST (a pattern),
 # and made the backend library say once that it can't check what guests say.
 minimal_asked() {
     within 20 has "$1" ": handshake of " || { cat "$1"; fail "the client doesn't leave"; }
     [ "$(grep -c ': handshake of ' "$1")" = 1 ] || { cat "$1"; fail "not one client"; }
     note "$(sed -n 's/^minimal [0-9]*: \(handshake of\)/\1/p' "$1")"
     must_have "$1" ": handshake of $2 bytes, "
-    sed -n 's/.*the highest function is //p' "$1" | grep -qxF "$3" || fail "its highest function isn't $3"
+    sed -n 's/.*the highest function is //p' "$1" | grep -qxE "$3" || fail "its highest function isn't $3"
     [ "$(grep -c 'this host does not tell the sizes of blobs: it trusts its guests' "$1")" = 1 ] ||
         { cat "$1"; fail "not one warning"; }
 }
@@ -39,7 +39,7 @@ over_minimal() {
     if [ "$1" = 0.2 ]; then
         minimal_asked "$log" 8 22
     else
-        minimal_asked "$log" 20 257
+        minimal_asked "$log" 20 '2(5[6-9]|[6-9][0-9])'
     fi
 }
 minimal_text() {
