@@ -15,7 +15,7 @@
 #include "tests/support/process.h"
 
 #define PATIENCE     "GGML_VIRTGPU_PATIENCE"
-#define STANDS_S     5
+#define STANDS_S     8
 #define AT_MOST_MS   5000 /* that a loaded machine adds to a limit */
 #define KILLED_BY_MS 5000
 
@@ -246,7 +246,7 @@ static void paused_program(void *pipe_end)
 	struct pair w;
 	char c = 'x';
 
-	setenv(PATIENCE, "1", 1);
+	setenv(PATIENCE, "3", 1);
 	pair_make(&w, &server);
 	for (uint32_t i = 1; i < 40; i++)
 		pair_agrees(&w, i);
@@ -267,9 +267,9 @@ SCENARIO(a_program_that_was_stopped_does_not_take_it_for_the_hosts_silence)
 	CHECK(pipe(ends) == 0);
 	pid = child_start(paused_program, &ends[1]);
 	CHECK(read(ends[0], &c, 1) == 1);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 2; i++) {
 		kill(pid, SIGSTOP);
-		usleep(1700000);
+		usleep(4500000);
 		kill(pid, SIGCONT);
 		usleep(20000);
 	}

@@ -52,6 +52,6 @@ done
 check "two programs in one guest at once" two_at_once
 check_timed "waiting for a graph of 250 ms costs the guest at most 10 % CPU" waiting
 check "the worker killed in mid-generation: an error, QEMU goes on, the next program runs" worker_killed
-check "the worker stands still in mid-generation: the program waits, and its text is the native one" stands_still 6 apir.log worker_of
+check "the worker stands still in mid-generation: the program waits, and its text is the native one" stands_still 9 apir.log worker_of
 check "the device reset in mid-generation, three times: an error, QEMU goes on, the next program runs" resets_survived 0.1 1.3 0.6
 checks_end

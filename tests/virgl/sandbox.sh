@@ -51,7 +51,7 @@ listed() {
 
 check "QEMU's seccomp filter is on" denied
 check "the greedy text of 48 tokens is the native one, by the server's worker" same_text
-check "the worker stands still in mid-generation: the program waits, and its text is the native one" stands_still 6 workers.log worker_of
+check "the worker stands still in mid-generation: the program waits, and its text is the native one" stands_still 9 workers.log worker_of
 check "who connects to the workers' socket by mistake is told, and nothing is lost" nonsense
 check "the list over virtio-gpu-gl by the server's workers" listed
 checks_end

@@ -74,7 +74,7 @@ check "a program whose neighbour's worker is killed goes on" neighbour_goes_on
 check "the device reset in mid-generation, three times: an error, QEMU and the door go on, the next program runs" resets_survived 0.1 1.3 0.6
 for who in worker_of door_of "worker_of door_of"; do
     # shellcheck disable=SC2086 # several words
-    check "the host stands still (${who//_of/}): the program waits, and its text is the native one" stands_still 6 gpu.log $who
+    check "the host stands still (${who//_of/}): the program waits, and its text is the native one" stands_still 9 gpu.log $who
 done
 check_timed "the host stands still for good (door): an error when the program's patience is over, and the next one runs" stands_still_for_good gpu.log door_of
 check_timed "the door killed in mid-generation: an error, and the VM goes on" door_killed
