@@ -25,6 +25,7 @@
 #include "proto/util.h"
 
 #define NODES_MAX     64
+#define CAPS_TRIES    3
 #define WAIT_SLICE_MS 50
 #define GRACE_MS      50
 #define GRACE_STEP_NS 100000L
@@ -313,12 +314,23 @@ static int node_check(struct opening *o, const char *node, int fd)
 	return 0;
 }
 
+struct asked {
+	int fd;
+	bool silent; /* the host told nothing, neither yes nor no */
+};
+
+/* The kernel waits 5 s for an answer, which is little for a host that is overloaded. */
 static int offers_capset(void *user, uint32_t id)
 {
 	uint8_t data[APIR_CAPSET_VENUS_SIZE];
 	struct virtgpu_get_caps c = { .id = id, .addr = (uintptr_t)data, .size = sizeof data };
+	struct asked *a = user;
+	int err = -EBUSY;
 
-	return node_ioctl(*(int *)user, VIRTGPU_IOCTL_GET_CAPS, &c) == 0;
+	for (int i = 0; err == -EBUSY && !a->silent && i < CAPS_TRIES; i++)
+		err = node_ioctl(a->fd, VIRTGPU_IOCTL_GET_CAPS, &c);
+	a->silent = err == -EBUSY;
+	return err == 0;
 }
 
 static int context_init(int fd, uint32_t capset_id)
@@ -338,6 +350,7 @@ static int context_init(int fd, uint32_t capset_id)
 static int node_open(struct opening *o, const char *node, uint32_t *capset_id)
 {
 	AUTO_CLOSE int fd = fd_above_std(open(node, O_RDWR | O_CLOEXEC));
+	struct asked asked = { 0 };
 	int err;
 
 	if (fd < 0) {
@@ -357,7 +370,13 @@ static int node_open(struct opening *o, const char *node, uint32_t *capset_id)
 	err = node_check(o, node, fd);
 	if (err)
 		return err;
-	*capset_id = transport_choose_capset(o->use_apir_capset, offers_capset, &fd);
+	asked.fd = fd;
+	*capset_id = transport_choose_capset(o->use_apir_capset, offers_capset, &asked);
+	if (!*capset_id && asked.silent)
+		return fail(o, STAGE_CAPSET, -EBUSY,
+			"%s: its host does not say which capsets it offers: is it stopped, or overloaded? Start this "
+			"program again when it isn't",
+			node);
 	if (!*capset_id && o->use_apir_capset)
 		return fail(o, STAGE_CAPSET, -ENOTSUP,
 			"%s doesn't offer the APIR capset (%u), which GGML_REMOTING_USE_APIR_CAPSET asks "

@@ -17,6 +17,7 @@
 static struct {
 	const struct fake_drm *_Atomic now;
 	uint32_t capset;
+	int caps_asked;
 	int memory;
 	int fence; /* the last one, ours to signal; -1: none */
 	char *mapped;
@@ -35,6 +36,7 @@ void fake_drm_be(const struct fake_drm *d)
 		fake.mapped = NULL;
 	}
 	fake.capset = fake.n_blobs = 0;
+	fake.caps_asked = 0;
 	if (!d->execute)
 		return;
 	fake.memory = memfd_create("fake-drm", MFD_CLOEXEC);
@@ -151,6 +153,10 @@ int drmIoctl(int fd, unsigned long request, void *arg)
 	}
 	if (request == VIRTGPU_IOCTL_GETPARAM)
 		return param_get(now, arg);
+	if (request == VIRTGPU_IOCTL_GET_CAPS && fake.caps_asked++ < now->slow_capsets) {
+		errno = EBUSY;
+		return -1;
+	}
 	if (request == VIRTGPU_IOCTL_GET_CAPS && now->capsets & 1u << ((struct virtgpu_get_caps *)arg)->id)
 		return 0;
 	if (request == VIRTGPU_IOCTL_CONTEXT_INIT)

@@ -17,6 +17,7 @@ struct fake_drm {
 	int locked;         /* the node can't be opened: errno */
 	int no_contexts, no_blobs, no_window;
 	uint32_t capsets; /* a bit each */
+	int slow_capsets; /* so often the host doesn't answer in the kernel's time when it is asked for them */
 	int context_error;
 	/* One EXECBUFFER; its size is 0 for a fence alone. NULL: there are no blobs and no commands. */
 	void (*execute)(const void *cmd, size_t size, bool fence);

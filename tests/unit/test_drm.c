@@ -61,6 +61,12 @@ static const struct row rows[] = {
 	{ "drm_no_context", .drm = { .driver = "virtio_gpu", .capsets = APIR, .context_error = EINVAL },
 		.error = -EINVAL,
 		.line = NODE ": cannot make a context of capset 10: Invalid argument: see the host's log" },
+	{ "drm_slow_host", .drm = { .driver = "virtio_gpu", .capsets = APIR | VENUS, .slow_capsets = 2 } },
+	{ "drm_silent_host", .drm = { .driver = "virtio_gpu", .capsets = APIR | VENUS, .slow_capsets = 1000 },
+		.error = -EBUSY,
+		.line = NODE
+		": its host does not say which capsets it offers: is it stopped, or overloaded? Start this "
+		"program again when it isn't" },
 	{ "drm_apir_capset", .drm = { .driver = "virtio_gpu", .capsets = APIR } },
 	{ "drm_both_capsets_unset", .drm = { .driver = "virtio_gpu", .capsets = APIR | VENUS } },
 	{ "drm_both_capsets_set", .drm = { .driver = "virtio_gpu", .capsets = APIR | VENUS }, .use_apir_capset = 1 },
