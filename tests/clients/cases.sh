@@ -23,7 +23,7 @@ both() {
         "$@"
         [ -s "$OUT" ] || { tail -n 5 "$OUT.log"; fail "$name: no answer from $SIDE"; }
     done
-    cmp "$WORK/$name.cpu" "$WORK/$name.gpu" || { diff "$WORK/$name.cpu" "$WORK/$name.gpu" | head -n 6 | cut -c 1-300; fail "$name: not the CPU's answer"; }
+    cmp "$WORK/$name.cpu" "$WORK/$name.gpu" || { diff "$WORK/$name.cpu" "$WORK/$name.gpu" | head -n 6 | cut -c 1-300 || true; fail "$name: not the CPU's answer"; }
     grep -qE ' [1-9][0-9]* graphs computed' "$OUT.log" || { tail -n 5 "$OUT.log"; fail "$name: the host computed nothing"; }
 }
 
