@@ -160,6 +160,24 @@ tells_loss() {
     must_have "$1" "the host is gone"
 }
 
+# loses PID ERR ENDED [ARGUMENT…]: that process of the host's is killed under a program that generates, whose stderr is ERR.
+# ENDED waits for the program's end and sets `status`; it must come within 5 s, with an error status and a word about it.
+loses() {
+    local victim=$1 err=$2 start took
+    shift 2
+    [ -n "$victim" ] || fail "the log doesn't name the process"
+    start=$(now)
+    kill -KILL "$victim"
+    "$@"
+    took=$(($(now) - start))
+    note "ended with status $status after $took ms"
+    cat "$err"
+    [ "$status" != 0 ] || fail "the program doesn't tell of the loss"
+    [ "$status" -lt 124 ] || fail "the program was ended by a signal, or too late ($status)"
+    [ $took -le 5000 ] || fail "it took $took ms"
+    tells_loss "$err"
+}
+
 # serve_start NAME [SERVE OPTION…]: a server beside the case, its log in $WORK/NAME.log; sets `serve`
 serve_start() {
     local log=$WORK/$1.log
