@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "apir/log.h"
 #include "platform/shm.h"
@@ -63,6 +64,25 @@ static void slot_fill(struct apir *a, struct blob *b, uint32_t res_id, int fd, u
 	a->blob_bytes += size;
 }
 
+/* The guest learns no more than that there is none. */
+static const char *blob_cure(int err)
+{
+	switch (err) {
+	case -EMFILE:
+	case -ENFILE:
+		return "raise the limit of open files (RLIMIT_NOFILE) of the process that serves this guest";
+	case -EFBIG:
+		return "raise the limit of file sizes (RLIMIT_FSIZE) of the process that serves this guest";
+	case -EPERM:
+	case -EACCES:
+	case -ENOSYS:
+		return "something forbids memfd_create here: a filter of system calls (a container's seccomp profile), "
+		       "maybe";
+	default:
+		return "this host has no memory for it";
+	}
+}
+
 int apir_blob_create(struct apir *a, uint32_t res_id, uint64_t size)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), rounded = round_up(size, page);
@@ -72,8 +92,11 @@ int apir_blob_create(struct apir *a, uint32_t res_id, uint64_t size)
 	if (err)
 		return err;
 	fd = shm_create("apir-blob", rounded);
-	if (fd < 0)
+	if (fd < 0) {
+		log_error("blob %" PRIu32 " of %" PRIu64 " bytes can't be made: %s: %s", res_id, rounded, strerror(-fd),
+			blob_cure(fd));
 		return fd;
+	}
 	slot_fill(a, b, res_id, fd, rounded);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "apir/apir.h"
 #include "platform/library.h"
@@ -72,6 +73,17 @@ bool plugin_choose(struct plugin_choice *c, const char *option);
 void plugin_tell(const struct plugin_choice *c);
 /* What may be the reason, if the command's wait status says that it aborted. */
 void plugin_tell_abort(const struct plugin_choice *c, int status);
+
+/* sweeper.c: removes a socket and its folder when this process ends, however it does. */
+struct sweeper {
+	pid_t pid;
+	int fd;
+};
+
+/* Signals are to be held; 0 or -errno. */
+int sweeper_start(struct sweeper *s, const char *socket, const char *dir);
+/* Has it remove them now, and waits for that. */
+void sweeper_end(struct sweeper *s);
 
 /* supervisor.c: a socket that is listened on, each connection served by a process of its own */
 enum door_kind { DOOR_VHOST_USER, DOOR_SOCKET, DOOR_WORKERS };

@@ -36,8 +36,9 @@ static void std_open(void)
 int main(int argc, char **argv)
 {
 	std_open();
-	/* A log's reader may go away, a client may hang up: neither may end a door. */
+	/* A log's reader may go away, a client may hang up, a file be as large as is allowed: none of that may end a door. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
 		usage(stdout);
 		return 0;

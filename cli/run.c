@@ -22,6 +22,7 @@ static void command_exec(char **argv, const char *socket, const char *plugin)
 {
 	supervisor_unprepare();
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	setenv("GGML_VIRTGPU_SOCKET", socket, 1);
 	if (*plugin)
 		setenv("GGML_BACKEND_PATH", plugin, 1);
@@ -39,6 +40,7 @@ int verb_run(int argc, char **argv)
 	char dir[128], path[160];
 	struct door door = { DOOR_SOCKET, path, -1, 0 };
 	struct supervisor s = { .doors = &door, .n_doors = 1, .host = &host };
+	struct sweeper sweeper;
 	int opt, err, status = 0;
 	pid_t pid;
 
@@ -75,13 +77,19 @@ int verb_run(int argc, char **argv)
 	if (host.verbose)
 		plugin_tell(&plugin);
 	supervisor_prepare();
+	err = sweeper_start(&sweeper, path, dir);
+	if (err) {
+		fprintf(stderr, "ggml-virtgpu: cannot start: %s\n", strerror(-err));
+		rmdir(dir);
+		return 1;
+	}
 	err = door_listen(&door);
 	pid = err ? -1 : fork();
 	if (pid == 0)
 		command_exec(argv + optind, path, plugin.path);
 	if (pid > 0)
 		err = supervisor_run(&s, pid, &status);
-	rmdir(dir);
+	sweeper_end(&sweeper);
 	if (err || pid < 0)
 		return 1;
 	plugin_tell_abort(&plugin, status);

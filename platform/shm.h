@@ -7,7 +7,7 @@
 
 /* A descriptor for `size` zeroed bytes (a multiple of the page size), to be passed on and mapped; closed on exec.
  * Neither we nor who gets it can shrink it, grow it or change that. name is for whoever lists a process's files.
- * -ENOMEM and the like. */
+ * -ENOMEM; -EFBIG: over the limit of file sizes; -EMFILE, -ENFILE: of descriptors; -EPERM, -ENOSYS: a filter forbids it. */
 int shm_create(const char *name, uint64_t size);
 
 /* For memory that somebody else made: from now on nobody can shrink it; tells its size. -EPERM: that can't be had. */

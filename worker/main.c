@@ -189,6 +189,7 @@ int main(int argc, char **argv)
 	ctx_id = (uint32_t)strtoul(argv[1], NULL, 10);
 	apir_log_name("worker %d (context %" PRIu32 ")", (int)getpid(), ctx_id);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* its log, or a library's */
 	limits_set();
 	setenv("GGML_NO_BACKTRACE", "1", 0); /* ggml would start a debugger */
 	for (int i = 2; i < argc; i++) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "proto/util.h"
@@ -17,12 +18,17 @@ int shm_create(const char *name, uint64_t size)
 {
 	AUTO_CLOSE int fd = fd_above_std(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
 
+	struct rlimit most;
+
 	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
 		fd = fd_above_std(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (fd < 0)
 		return -errno;
-	if (size > INT64_MAX || ftruncate(fd, (off_t)size) < 0)
-		return -ENOMEM;
+	/* Beyond that limit a signal would come before the error, and a VMM hasn't said what it wants of it. */
+	if (size > INT64_MAX || (getrlimit(RLIMIT_FSIZE, &most) == 0 && size > most.rlim_cur))
+		return -EFBIG;
+	if (ftruncate(fd, (off_t)size) < 0)
+		return -errno;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return -errno;
 	return fd_steal(&fd);
