@@ -125,6 +125,8 @@ int pulse_wait(struct session *s, bool surely)
 		nanosleep(&step, NULL);
 		took = deadline_now() - start;
 		err = pulse_waited(s, took < STEP_MOST_MS ? (uint32_t)took : STEP_MOST_MS);
+		if (!err && s->transport->ops->gone(s->transport))
+			err = -EPIPE;
 	}
 	return err;
 }

@@ -218,6 +218,11 @@ static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeo
 	return 1;
 }
 
+static bool drm_gone(struct transport *t)
+{
+	return !device_is_there(drm_of(t)->fd);
+}
+
 static void drm_close(struct transport *t)
 {
 	struct drm_transport *d = drm_of(t);
@@ -235,6 +240,7 @@ static const struct transport_ops drm_ops = {
 	.blob_destroy = drm_blob_destroy,
 	.submit = drm_submit,
 	.wait = drm_wait,
+	.gone = drm_gone,
 	.close = drm_close,
 };
 

@@ -189,6 +189,11 @@ static int socket_wait(struct transport *t, const _Atomic uint32_t *word, int ti
 	}
 }
 
+static bool socket_gone(struct transport *t)
+{
+	return vtest_hung_up(&socket_of(t)->vtest);
+}
+
 static void socket_close(struct transport *t)
 {
 	struct socket_transport *s = socket_of(t);
@@ -203,6 +208,7 @@ static const struct transport_ops socket_ops = {
 	.blob_destroy = socket_blob_destroy,
 	.submit = socket_submit,
 	.wait = socket_wait,
+	.gone = socket_gone,
 	.close = socket_close,
 };
 

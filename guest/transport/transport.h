@@ -46,6 +46,8 @@ struct transport_ops {
 	 * whenever the word is set on return, whatever else happened.
 	 */
 	int (*wait)(struct transport *t, const _Atomic uint32_t *word, int timeout_ms);
+	/* Whether the host, or the way to it, is known to be gone. Asks nobody who might not answer. */
+	bool (*gone)(struct transport *t);
 	/* Frees t and all that it holds; blobs must have been destroyed. In a forked child only descriptors are closed. */
 	void (*close)(struct transport *t);
 };

@@ -36,7 +36,7 @@ static void layer_3(int sig, siginfo_t *info, void *context);
 static struct layer {
 	void (*handler)(int, siginfo_t *, void *);
 	struct sigaction before; /* written before the handler is installed, never again */
-	_Atomic bool spent;      /* it wanted to be called once only */
+	_Atomic bool spent;      /* it wanted to be called once only, and was */
 	bool used;
 } layers[LAYERS_MAX] = { { .handler = layer_0 }, { .handler = layer_1 }, { .handler = layer_2 },
 	{ .handler = layer_3 } };
@@ -165,6 +165,7 @@ static void handler_front(void)
 	if (!l->used)
 		l->before = now;
 	l->used = true;
+	atomic_store(&l->spent, false);
 	handled = now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN;
 	ours.sa_sigaction = l->handler;
 	ours.sa_flags |= handled ? now.sa_flags & (SA_ONSTACK | SA_RESTART) : SA_ONSTACK | SA_RESTART;

@@ -241,6 +241,42 @@ static void a_death_is_known_at_once_whatever_the_patience(void **state)
 	}
 }
 
+static void *door_dies(void *arg)
+{
+	struct scene *s = arg;
+
+	sleep(1);
+	s->befell_at = deadline_now();
+	kill(server_door(&s->server), SIGKILL);
+	return NULL;
+}
+
+/* Nobody is left who could write it down; the program has been idle, and asks the silent host for something. */
+SCENARIO(a_hang_up_ends_the_wait_for_a_silent_host)
+{
+	struct scene s = { 0 };
+	pid_t worker;
+	struct pair w;
+	pthread_t t;
+
+	(void)unused;
+	setenv(PATIENCE, "600", 1);
+	CHECK(server_start(&s.server, NULL));
+	pair_make(&w, &s.server);
+	pair_agrees(&w, 1);
+	worker = server_worker(&s.server);
+	CHECK(worker > 0 && kill(worker, SIGSTOP) == 0);
+	sleep(2);
+	CHECK(pthread_create(&t, NULL, door_dies, &s) == 0);
+	net_input(&w.gpu, &w.p, 2);
+	CHECK(w.p.g.graph_compute(w.p.gpu, w.gpu.graph) == ABI_STATUS_FAILED);
+	CHECK(pthread_join(t, NULL) == 0);
+	CHECK(deadline_now() - s.befell_at < KILLED_BY_MS);
+	kill(worker, SIGKILL);
+	pair_free(&w);
+	server_stop(&s.server);
+}
+
 static void paused_program(void *pipe_end)
 {
 	struct pair w;
@@ -309,6 +345,7 @@ int main(void)
 		cmocka_unit_test(a_host_that_stands_still_is_waited_for_and_goes_on),
 		cmocka_unit_test(silence_beyond_the_programs_patience_is_an_error),
 		cmocka_unit_test(a_death_is_known_at_once_whatever_the_patience),
+		cmocka_unit_test(a_hang_up_ends_the_wait_for_a_silent_host),
 		cmocka_unit_test(a_program_that_was_stopped_does_not_take_it_for_the_hosts_silence),
 	};
 

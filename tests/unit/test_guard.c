@@ -281,6 +281,18 @@ static void wants_one_only(void)
 	CHECK(own.at[3] == 0);
 }
 
+SCENARIO(it_is_called_again_when_it_is_installed_again)
+{
+	(void)unused;
+	own_install((int)SA_RESETHAND);
+	own_is_asked();
+	own_install((int)SA_RESETHAND);
+	CHECK(!guard_enter());
+	area_make(&own, false);
+	area_cut(&own);
+	CHECK(own.at[3] == 0 && own_calls == 2);
+}
+
 static void one_that_wants_to_be_called_once_is(void **state)
 {
 	(void)state;
@@ -423,6 +435,7 @@ int main(void)
 		cmocka_unit_test(its_flags_count),
 		cmocka_unit_test(a_handler_of_the_old_kind_is_called_too),
 		cmocka_unit_test(one_that_wants_to_be_called_once_is),
+		cmocka_unit_test(it_is_called_again_when_it_is_installed_again),
 		cmocka_unit_test(a_handler_that_came_later_is_kept_behind_ours),
 		cmocka_unit_test(it_may_come_and_go),
 		cmocka_unit_test(handlers_that_hand_on_to_ours_make_no_circle),
