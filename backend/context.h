@@ -25,6 +25,8 @@ struct buffer {
 	uint64_t fake; /* the base that upstream's guests are told */
 	int32_t usage; /* as the guest told it last */
 	void *mapping; /* our own mapping of a blob, for buffers on guest memory; else NULL */
+	uint32_t res;  /* then: the blob, */
+	uint64_t blob; /* and which of those that were called so */
 };
 
 struct counters {
@@ -38,6 +40,7 @@ struct backend_context {
 	struct handle_table handles;
 	uint64_t buft_handle;
 	uint64_t next_fake;
+	uint64_t blobs_dropped; /* when no buffer's blob was gone the last time */
 	uint64_t features;          /* agreed by hello; APIR_FEATURE_* */
 	struct abi_numbers numbers; /* from the wire's to the library's */
 	struct graph_store graphs;

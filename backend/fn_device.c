@@ -2,6 +2,8 @@
 /* The device's functions: what it is and what it can. */
 #include "backend/functions.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 #include "backend/tensor.h"
@@ -91,6 +93,45 @@ uint32_t on_device_props(struct backend_context *ctx, struct cursor *in, struct 
 		     cursor_write_bool(out, p.mmap_support));
 }
 
+/* Where the host doesn't tell, 0: it trusts its guests. */
+static uint64_t number_get(struct backend_context *ctx, const char *key)
+{
+	const char *v = ctx->callbacks->get_config(ctx->id, key);
+
+	return v ? strtoull(v, NULL, 10) : 0;
+}
+
+static uint64_t blob_serial(struct backend_context *ctx, uint32_t res)
+{
+	char key[48];
+
+	snprintf(key, sizeof key, "apir.blob.%" PRIu32 ".serial", res);
+	return number_get(ctx, key);
+}
+
+/*
+ * Memory that a guest has given up lives on under its buffers, and the quota doesn't count it any more. It may have as
+ * much of that as it had blobs, but no more: there are no new buffers on blobs while there are any on such memory.
+ */
+static bool blobs_are_there(struct backend_context *ctx)
+{
+	uint64_t dropped = number_get(ctx, "apir.blobs.dropped");
+	const struct buffer *b;
+	uint32_t pos = 0;
+
+	if (dropped == ctx->blobs_dropped)
+		return true;
+	while ((b = handle_next(&ctx->handles, OBJ_BUFFER, &pos))) {
+		if (b->mapping && b->blob != blob_serial(ctx, b->res)) {
+			context_refuse(ctx,
+				"buffer_from_ptr: a buffer lies on blob %u, which was given up: free it first", b->res);
+			return false;
+		}
+	}
+	ctx->blobs_dropped = dropped;
+	return true;
+}
+
 /*
  * A buffer on a blob's memory. It gets a mapping of its own (mremap of size 0 duplicates a shared one), which
  * lives as long as the buffer, whatever happens to the blob.
@@ -100,6 +141,7 @@ uint32_t on_device_buffer_from_ptr(struct backend_context *ctx, struct cursor *i
 	uint64_t size, max_tensor, handle;
 	struct abi_buffer *b;
 	struct abi_props p = { 0 };
+	struct buffer *on_blob;
 	void *shm, *own;
 	uint32_t res;
 
@@ -113,6 +155,8 @@ uint32_t on_device_buffer_from_ptr(struct backend_context *ctx, struct cursor *i
 		context_refuse(ctx, "buffer_from_ptr: blob %u does not hold %llu bytes", res, (unsigned long long)size);
 		return APIR_FN_REFUSED;
 	}
+	if (!blobs_are_there(ctx))
+		return APIR_FN_REFUSED;
 	own = mremap(shm, 0, size, MREMAP_MAYMOVE);
 	if (own == MAP_FAILED)
 		return APIR_FN_FAILED;
@@ -124,5 +168,8 @@ uint32_t on_device_buffer_from_ptr(struct backend_context *ctx, struct cursor *i
 	handle = context_add_buffer(ctx, b, own, size);
 	if (!handle)
 		return APIR_FN_FAILED;
+	on_blob = handle_get(&ctx->handles, handle, OBJ_BUFFER);
+	on_blob->res = res;
+	on_blob->blob = blob_serial(ctx, res);
 	return reply(cursor_write_u64(out, handle) && cursor_write_u64(out, ctx->buft_handle));
 }

@@ -18,10 +18,12 @@ struct blob {
 	bool pinned;
 	void *ptr;
 	uint64_t size;
+	uint64_t serial; /* no other that we had, or will have, has it: a guest may use a number again */
 };
 
 static struct blob *blobs;
 static size_t n_blobs, room;
+static uint64_t added, dropped;
 
 /* What the guest writes to is no memory of ours, to the kernel; yet it is there because of us. */
 static void hold(uint64_t more, uint64_t fewer)
@@ -66,7 +68,7 @@ int blob_add(uint32_t res_id, int taken, uint64_t size)
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
 		return -errno;
-	blobs[n_blobs++] = (struct blob){ .res_id = res_id, .ptr = p, .size = size };
+	blobs[n_blobs++] = (struct blob){ .res_id = res_id, .ptr = p, .size = size, .serial = ++added };
 	hold(size, 0);
 	return 0;
 }
@@ -81,6 +83,7 @@ void blob_del(uint32_t res_id)
 		munmap(b->ptr, b->size);
 	hold(0, b->size);
 	*b = blobs[--n_blobs];
+	dropped++;
 }
 
 void *blob_ptr(uint32_t res_id, uint64_t *size)
@@ -92,6 +95,20 @@ void *blob_ptr(uint32_t res_id, uint64_t *size)
 	if (size)
 		*size = b->size;
 	return b->ptr;
+}
+
+bool blob_serial(uint32_t res_id, uint64_t *serial)
+{
+	const struct blob *b = blob_find(res_id);
+
+	if (b)
+		*serial = b->serial;
+	return b != NULL;
+}
+
+uint64_t blobs_dropped(void)
+{
+	return dropped;
 }
 
 void blob_pin(uint32_t res_id)

@@ -11,6 +11,10 @@ int blob_add(uint32_t res_id, int fd, uint64_t size);
 void blob_del(uint32_t res_id);
 /* Where it is mapped, NULL: unknown; size may be NULL. Guest-writable memory. */
 void *blob_ptr(uint32_t res_id, uint64_t *size);
+/* A number that is this blob's alone, whatever is called so later; false: unknown. */
+bool blob_serial(uint32_t res_id, uint64_t *serial);
+/* How many there were that are no more. */
+uint64_t blobs_dropped(void);
 /* The mapping outlives blob_del(): somebody keeps a pointer into it. */
 void blob_pin(uint32_t res_id);
 

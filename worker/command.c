@@ -29,22 +29,36 @@ static struct {
 	bool greeted; /* a heartbeat word is kept */
 } library;
 
-/* Ours beside the hypervisor's keys: "apir.blob.<res_id>.size", so that the library can check ranges. */
-static const char *callback_config(uint32_t ctx_id, const char *key)
+/* Ours beside the hypervisor's keys: "apir.blob.<res_id>.size", so that the library can check ranges, ".serial", and
+ * "apir.blobs.dropped", so that it knows whether a blob is still the one that it was. */
+static bool blob_config(const char *key, uint64_t *value)
 {
-	static char size_text[24];
-	uint64_t size;
 	uint32_t res_id;
 	int end = 0;
 
-	(void)ctx_id;
-	if (sscanf(key, "apir.blob.%" SCNu32 ".size%n", &res_id, &end) == 1 && end && !key[end]) {
-		if (!blob_ptr(res_id, &size))
-			return NULL;
-		snprintf(size_text, sizeof size_text, "%" PRIu64, size);
-		return size_text;
+	if (!strcmp(key, "apir.blobs.dropped")) {
+		*value = blobs_dropped();
+		return true;
 	}
-	return settings_get(key);
+	if (sscanf(key, "apir.blob.%" SCNu32 "%n", &res_id, &end) != 1)
+		return false;
+	if (!strcmp(key + end, ".size"))
+		return blob_ptr(res_id, value) != NULL;
+	return !strcmp(key + end, ".serial") && blob_serial(res_id, value);
+}
+
+static const char *callback_config(uint32_t ctx_id, const char *key)
+{
+	static char text[24];
+	uint64_t value;
+
+	(void)ctx_id;
+	if (strncmp(key, "apir.blob", strlen("apir.blob")) != 0)
+		return settings_get(key);
+	if (!blob_config(key, &value))
+		return NULL;
+	snprintf(text, sizeof text, "%" PRIu64, value);
+	return text;
 }
 
 static void *callback_shmem(uint32_t ctx_id, uint32_t res_id)

@@ -51,6 +51,7 @@ static void *thread_run(void *unused)
 {
 	struct pollfd p = { .fd = events_fd(events), .events = POLLIN };
 	struct event taken[EVENTS_MAX];
+	int err;
 
 	(void)unused;
 	for (;;) {
@@ -58,8 +59,9 @@ static void *thread_run(void *unused)
 			return NULL;
 		events_take(events, taken);
 		door_lock();
-		if (apir_dispatch(door.apir) < 0)
-			log_error("cannot hear of finished work: %s", strerror(errno));
+		err = apir_dispatch(door.apir);
+		if (err < 0)
+			log_error("cannot hear of finished work: %s", strerror(-err));
 		door_unlock();
 		fences_tell();
 	}

@@ -45,13 +45,13 @@ struct virgl_resource {
 };
 
 struct door {
-	struct apir *apir; /* NULL until first needed */
-	bool broken;       /* it can't be made, which was said */
-	bool initialised;  /* between virgl_renderer_init() and _cleanup() */
-	bool real_works;   /* the real library was initialised too */
-	bool has_venus;    /* and its Venus */
-	int flags;         /* of init */
-	void *cookie;      /* the VMM's, and its callbacks: as far as their version goes, zeros behind it */
+	struct apir *apir;       /* NULL until first needed */
+	bool broken;             /* it can't be made, which was said */
+	bool initialised;        /* between virgl_renderer_init() and _cleanup() */
+	_Atomic bool real_works; /* the real library was initialised too; may be read without the lock */
+	bool has_venus;          /* and its Venus */
+	_Atomic int flags;       /* of init; may be read without the lock */
+	void *cookie;            /* the VMM's, and its callbacks: as far as their version goes, zeros behind it */
 	struct virgl_renderer_callbacks callbacks;
 	struct virgl_context *contexts;
 	struct virgl_resource *resources;

@@ -44,7 +44,8 @@ int virgl_renderer_init(void *cookie, int flags, struct virgl_renderer_callbacks
 		return same ? 0 : -EBUSY;
 	}
 	memset(&door.callbacks, 0, sizeof door.callbacks);
-	memcpy(&door.callbacks, cb, size);
+	if (cb)
+		memcpy(&door.callbacks, cb, size);
 	door.cookie = cookie;
 	door.flags = flags;
 	for_real = door.callbacks;
