@@ -41,15 +41,18 @@ enum place {
 	NO_MEMORY,
 	MUTE_APIR, /* no answer to the handshake */
 	NO_APIR,
-	OTHER_APIR, /* version 1.0 */
-	NO_LIBRARY, /* hangs up at LOADLIBRARY */
-	NO_DEVICE,  /* hangs up at the first function */
+	OTHER_APIR,    /* version 1.0 */
+	NO_LIBRARY,    /* hangs up at LOADLIBRARY */
+	NO_DEVICE,     /* hangs up at the first function */
+	FUNCTION_CODE, /* answers the first function with the row's code */
 };
 
 struct row {
 	const char *name;
 	enum place place;
 	const char *line; /* behind "ggml-virtgpu: no device: PATH: " */
+	uint32_t code;    /* FUNCTION_CODE's */
+	const char *told; /* the line before, with PATH for %s; NULL: none */
 };
 
 #define VARIABLE "GGML_VIRTGPU_SOCKET"
@@ -63,43 +66,67 @@ struct row {
 	"ggml-virtgpu: %s: get_description: the host is gone (its worker or device process ended): see the host's "    \
 	"log, then start this program again\n"
 
+/* 1 to 3 are the dispatch's, 4 + n the function's own. */
+#define CODE_ROW(row_name, row_code, why)                                                                              \
+	{                                                                                                              \
+		.name = #row_name, .place = FUNCTION_CODE, .code = row_code,                                           \
+		.line = "the host does not describe its device (Remote I/O error): see the host's log",                \
+		.told = "ggml-virtgpu: %s: get_description failed on the host: " why " (code " #row_code               \
+			"): see the host's log\n",                                                                     \
+	}
+
 static const struct row rows[] = {
-	{ "socket_is_nothing", NOTHING, "cannot connect (No such file or directory): " START },
-	{ "socket_is_a_file", A_FILE, "cannot connect (Connection refused): " START },
-	{ "socket_is_a_folder", A_FOLDER, "cannot connect (Connection refused): " START },
-	{ "socket_is_empty", EMPTY, "cannot connect (Connection refused): " START },
-	{ "socket_that_nobody_serves", STALE, "cannot connect (Connection refused): " START },
-	{ "socket_without_permission", LOCKED,
-		"cannot connect (Permission denied): this user may not use the socket; allow it, or run as the user "
-		"that "
-		"made it" },
-	{ "socket_path_too_long", LONG, "cannot connect (File name too long): a socket's path has at most 107 bytes" },
-	{ "socket_server_is_silent", SILENT, "no answer within 5 s: is it a vtest server, and is it free?" },
-	{ "socket_server_hangs_up", NO_VTEST,
-		"no vtest server answers there (Broken pipe): " VARIABLE
-		" has to name the socket of `ggml-virtgpu serve`" },
-	{ "socket_server_is_old", OLD_VTEST, "the server speaks version 2 of vtest, 3 is needed: update it" },
-	{ "socket_server_tells_no_capsets", NO_CAPSETS, "the server could not be asked for its capsets: Broken pipe" },
-	{ "socket_server_without_capset", NO_CAPSET,
-		"the server offers neither the APIR (10) nor the Venus (4) capset: use `ggml-virtgpu serve`, or a "
-		"server "
-		"with APIR" },
-	{ "socket_server_without_the_apir_capset", VENUS_ONLY,
-		"the server doesn't offer the APIR capset (10), which GGML_REMOTING_USE_APIR_CAPSET asks for: unset "
-		"it, or "
-		"use a server with APIR" },
-	{ "socket_server_makes_no_context", NO_CONTEXT,
-		"the server could not make a context of capset 4 (Broken pipe): see its log" },
-	{ "host_without_memory", NO_MEMORY,
-		"the host gives no shared memory (Cannot allocate memory): enlarge the device's host-visible window" },
-	{ "host_does_not_answer", MUTE_APIR, NOT_APIR },
-	{ "host_hangs_up", NO_APIR, NOT_APIR },
-	{ "host_of_another_version", OTHER_APIR,
-		"the host speaks APIR 1.0 (code 0xab1e), this plugin 0.2: update the older one" },
-	{ "host_ends_while_it_loads", NO_LIBRARY,
-		"the host's worker ended while it loaded its libraries: see the host's log" },
-	{ "host_ends_before_it_describes", NO_DEVICE,
-		"the host does not describe its device (Broken pipe): see the host's log" },
+	{ "socket_is_nothing", .place = NOTHING, .line = "cannot connect (No such file or directory): " START },
+	{ "socket_is_a_file", .place = A_FILE, .line = "cannot connect (Connection refused): " START },
+	{ "socket_is_a_folder", .place = A_FOLDER, .line = "cannot connect (Connection refused): " START },
+	{ "socket_is_empty", .place = EMPTY, .line = "cannot connect (Connection refused): " START },
+	{ "socket_that_nobody_serves", .place = STALE, .line = "cannot connect (Connection refused): " START },
+	{ "socket_without_permission", .place = LOCKED,
+		.line = "cannot connect (Permission denied): this user may not use the socket; allow it, or run as the "
+	                "user "
+			"that "
+			"made it" },
+	{ "socket_path_too_long", .place = LONG,
+		.line = "cannot connect (File name too long): a socket's path has at most 107 bytes" },
+	{ "socket_server_is_silent", .place = SILENT,
+		.line = "no answer within 5 s: is it a vtest server, and is it free?" },
+	{ "socket_server_hangs_up", .place = NO_VTEST,
+		.line = "no vtest server answers there (Broken pipe): " VARIABLE
+			" has to name the socket of `ggml-virtgpu serve`" },
+	{ "socket_server_is_old", .place = OLD_VTEST,
+		.line = "the server speaks version 2 of vtest, 3 is needed: update it" },
+	{ "socket_server_tells_no_capsets", .place = NO_CAPSETS,
+		.line = "the server could not be asked for its capsets: Broken pipe" },
+	{ "socket_server_without_capset", .place = NO_CAPSET,
+		.line = "the server offers neither the APIR (10) nor the Venus (4) capset: use `ggml-virtgpu serve`, "
+	                "or a "
+			"server "
+			"with APIR" },
+	{ "socket_server_without_the_apir_capset", .place = VENUS_ONLY,
+		.line = "the server doesn't offer the APIR capset (10), which GGML_REMOTING_USE_APIR_CAPSET asks for: "
+	                "unset "
+			"it, or "
+			"use a server with APIR" },
+	{ "socket_server_makes_no_context", .place = NO_CONTEXT,
+		.line = "the server could not make a context of capset 4 (Broken pipe): see its log" },
+	{ "host_without_memory", .place = NO_MEMORY,
+		.line = "the host gives no shared memory (Cannot allocate memory): enlarge the device's host-visible "
+	                "window" },
+	{ "host_does_not_answer", .place = MUTE_APIR, .line = NOT_APIR },
+	{ "host_hangs_up", .place = NO_APIR, .line = NOT_APIR },
+	{ "host_of_another_version", .place = OTHER_APIR,
+		.line = "the host speaks APIR 1.0 (code 0xab1e), this plugin 0.2: update the older one" },
+	{ "host_ends_while_it_loads", .place = NO_LIBRARY,
+		.line = "the host's worker ended while it loaded its libraries: see the host's log" },
+	{ "host_ends_before_it_describes", .place = NO_DEVICE,
+		.line = "the host does not describe its device (Broken pipe): see the host's log", .told = GONE },
+	CODE_ROW(host_has_no_dispatch, 1, "its library isn't loaded"),
+	CODE_ROW(host_times_out, 2, "it took too long"),
+	CODE_ROW(host_fails_to_sync, 3, "its answer is not complete"),
+	CODE_ROW(host_cannot_do_a_function, 5, "it could not be done"),
+	CODE_ROW(host_refuses_a_function, 6, "it was refused"),
+	CODE_ROW(host_does_not_know_a_function, 10, "it doesn't know the function"),
+	CODE_ROW(host_answers_something_new, 77, "unknown"),
 };
 
 static char dir[] = "/tmp/test-causes-XXXXXX";
@@ -142,8 +169,9 @@ static void *answer_blob(int fd, enum place place, size_t size)
 }
 
 /* Answers one APIR command; false: hangs up instead. */
-static bool answer_apir(enum place place, uint32_t type, uint32_t *reply)
+static bool answer_apir(const struct row *r, uint32_t type, uint32_t *reply)
 {
+	enum place place = r->place;
 	_Atomic uint32_t *word = (_Atomic uint32_t *)(void *)reply;
 
 	if (type >= APIR_VENUS_TYPE_BASE)
@@ -154,16 +182,21 @@ static bool answer_apir(enum place place, uint32_t type, uint32_t *reply)
 		atomic_store(word, APIR_HANDSHAKE_MAGIC + 1);
 		return true;
 	}
-	if (type == APIR_LOADLIBRARY && place == NO_DEVICE) {
+	if (type == APIR_LOADLIBRARY && (place == NO_DEVICE || place == FUNCTION_CODE)) {
 		atomic_store(word, APIR_LOAD_OK + 1);
+		return true;
+	}
+	if (place == FUNCTION_CODE) {
+		atomic_store(word, r->code + 1);
 		return true;
 	}
 	return place == MUTE_APIR;
 }
 
 /* Answers until the step at which this place fails. */
-static void serve(int fd, enum place place)
+static void serve(int fd, const struct row *r)
 {
+	enum place place = r->place;
 	static uint32_t words[0x8000];
 	uint32_t version = place == OLD_VTEST ? 2 : VTEST_VERSION, *reply = NULL;
 	struct vtest_header h;
@@ -178,7 +211,7 @@ static void serve(int fd, enum place place)
 			reply = answer_blob(fd, place, words[2]);
 		else if (h.command == VTEST_RESOURCE_CREATE_BLOB)
 			answer_blob(fd, place, words[2]);
-		else if (h.command == VTEST_SUBMIT_CMD2 && !answer_apir(place, words[words[2]], reply))
+		else if (h.command == VTEST_SUBMIT_CMD2 && !answer_apir(r, words[words[2]], reply))
 			return;
 		else if (h.command == VTEST_GET_CAPSET || (h.command == VTEST_CONTEXT_INIT && place == NO_CONTEXT))
 			return;
@@ -192,7 +225,7 @@ static void server_run(void *arg)
 
 	CHECK(fd >= 0);
 	if (r->place != NO_VTEST)
-		serve(fd, r->place);
+		serve(fd, r);
 }
 
 /* The places */
@@ -254,7 +287,7 @@ static void program_run(void *arg)
 static void row_test(void **state)
 {
 	const struct row *r = *state;
-	char wanted[1024], gone[512] = "", *heard;
+	char wanted[1024], told[512] = "", *heard;
 	const char *line;
 	int program, served = 0;
 	struct capture c;
@@ -271,10 +304,10 @@ static void row_test(void **state)
 	if (listener >= 0)
 		close(listener);
 	listener = -1;
-	remove(path);              /* if anything was there */
-	if (r->place == NO_DEVICE) /* it was a host already, so its loss is told first */
-		snprintf(gone, sizeof gone, GONE, path);
-	snprintf(wanted, sizeof wanted, "%sggml-virtgpu: no device: %s: %s; " ADVICE "\n", gone, path, r->line);
+	remove(path); /* if anything was there */
+	if (r->told)  /* it was a host already, so that is told first */
+		snprintf(told, sizeof told, r->told, path);
+	snprintf(wanted, sizeof wanted, "%sggml-virtgpu: no device: %s: %s; " ADVICE "\n", told, path, r->line);
 	line = strstr(heard, "ggml-virtgpu: ");
 	if (program || served || !line || strncmp(line, wanted, strlen(wanted)) != 0 ||
 		strstr(line + strlen(wanted), "ggml-virtgpu: "))
