@@ -73,7 +73,8 @@ void virgl_renderer_cleanup(void *cookie)
 	door_lock();
 	works = door.real_works;
 	door_clear();
-	door.initialised = door.real_works = door.has_venus = false;
+	door.initialised = door.has_venus = false;
+	door.real_works = false;
 	door_unlock();
 	door_wake(); /* for workers that leave */
 	if (works)
