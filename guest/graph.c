@@ -56,11 +56,7 @@ static bool unchanged(const struct kept *k, struct abi_graph *graph, uint32_t n_
 	if (!k->size || k->n_nodes != n_nodes || k->epoch != buffers_epoch())
 		return false;
 	for (uint32_t i = 0; i < n_nodes; i++) {
-		if (plugin.fn.graph_node(graph, (int)i) != k->seen[i].tensor)
-			return false;
-	}
-	for (uint32_t i = 0; i < n_nodes; i++) {
-		if (!same(&k->seen[i], graph))
+		if (plugin.fn.graph_node(graph, (int)i) != k->seen[i].tensor || !same(&k->seen[i], graph))
 			return false;
 	}
 	for (uint32_t i = k->n_seen; i-- > n_nodes;) {
@@ -72,6 +68,8 @@ static bool unchanged(const struct kept *k, struct abi_graph *graph, uint32_t n_
 
 static bool remember(struct kept *k, const struct abi_graph *graph, const struct abi_tensor *t, bool sent)
 {
+	struct seen *s;
+
 	if (k->n_seen == k->room) {
 		uint32_t more = k->room ? k->room * 2 : 1024;
 		struct seen *seen = realloc(k->seen, more * sizeof *seen);
@@ -81,7 +79,12 @@ static bool remember(struct kept *k, const struct abi_graph *graph, const struct
 		k->seen = seen;
 		k->room = more;
 	}
-	k->seen[k->n_seen++] = (struct seen){ t, *t, graph_count_of(graph, t), tensor_memory_told(t), sent };
+	s = &k->seen[k->n_seen++];
+	s->tensor = t;
+	s->copy = *t;
+	s->count = graph_count_of(graph, t);
+	s->memory = tensor_memory_told(t);
+	s->sent = sent;
 	return true;
 }
 

@@ -16,8 +16,10 @@
 
 #include "ggml-abi/counts.h"
 
-/* What `ids` says of a tensor: it is written, or it is a node that is still to come (its place in the graph). */
+/* What `ids` says of a tensor that is written: as a node, or as data only. Of a node that is still to come it says its
+ * place in the graph, and of one that is left out nothing. */
 #define PLACED UINT32_MAX
+#define LEAF   (UINT32_MAX - 1)
 
 struct writer {
 	const struct abi_graph *graph;
@@ -54,7 +56,7 @@ static bool is_placed(const struct writer *w, const struct abi_tensor *t)
 {
 	uint32_t at;
 
-	return idmap_find(w->ids, (uintptr_t)t, &at) && at == PLACED;
+	return idmap_find(w->ids, (uintptr_t)t, &at) && at >= LEAF;
 }
 
 /* A node that isn't computed yet: nobody can read its result now, only what lies where it will be. */
@@ -62,7 +64,7 @@ static bool is_to_come(const struct writer *w, const struct abi_tensor *t)
 {
 	uint32_t at;
 
-	return !op_idle(t) && idmap_find(w->ids, (uintptr_t)t, &at) && at != PLACED;
+	return !op_idle(t) && idmap_find(w->ids, (uintptr_t)t, &at) && at < LEAF;
 }
 
 /* Blocks side by side, as the host wants them of what is read. */
@@ -88,7 +90,8 @@ static bool tensor_put(struct writer *w, const struct abi_tensor *t, struct apir
 		return fail(w, GRAPH_NEEDS_ROOM, "it is too large for the shared memory");
 	if (w->ids->n_used == w->max_ids && !idmap_find(w->ids, (uintptr_t)t, &unused))
 		return fail(w, GRAPH_NEEDS_IDS, "it has too many tensors");
-	idmap_set(w->ids, (uintptr_t)t, PLACED);
+	if (idmap_add(w->ids, (uintptr_t)t, LEAF) != LEAF)
+		idmap_set(w->ids, (uintptr_t)t, PLACED);
 	out->use_count = (uint32_t)graph_count_of(w->graph, t);
 	memcpy(w->tensors + w->n_tensors++ * sizeof *out, out, sizeof *out);
 	return true;
@@ -104,7 +107,7 @@ static bool viewed_put(struct writer *w, const struct abi_tensor *t, struct apir
 {
 	if (!t->view_src)
 		return true;
-	if (is_to_come(w, t->view_src) || tensor_fault(t->view_src)) {
+	if (!is_placed(w, t->view_src) && (is_to_come(w, t->view_src) || tensor_fault(t->view_src))) {
 		if (out->memory)
 			out->memory |= APIR_MEMORY_PART;
 		return true;
@@ -134,10 +137,6 @@ static bool node_put(struct writer *w, const struct abi_tensor *t)
 {
 	struct apir_tensor out;
 
-	if (is_placed(w, t)) {
-		/* One that computes nothing may have been read before its turn: it is data then, which it was anyway. */
-		return op_idle(t) || tensor_refused(w, t, "is read before it is computed");
-	}
 	if (!tensor_encode(t, &out))
 		return tensor_refused(w, t, tensor_fault(t));
 	if (!tensor_encode_op(t, &out))
@@ -209,13 +208,15 @@ enum graph_written graph_write(struct abi_graph *graph, struct idmap *ids, uint3
 	w.max_tensors = (shm->size - out->tensors) / sizeof(struct apir_tensor);
 	memcpy(shm->ptr, &out->n_nodes, sizeof out->n_nodes);
 	for (uint32_t i = 0; i < n_nodes; i++) {
+		uint32_t known;
 		uint64_t id;
 
 		w.at = i;
 		w.node = plugin.fn.graph_node(graph, (int)i);
-		if (!is_sent(w.node))
+		if (!idmap_find(ids, (uintptr_t)w.node, &known) || known == LEAF)
 			continue;
-		if (!node_put(&w, w.node))
+		/* One that computes nothing may have been read before its turn: it is data then, which it was anyway. */
+		if (known != PLACED && !node_put(&w, w.node))
 			return w.result;
 		id = (uintptr_t)w.node;
 		memcpy(ids_at, &id, sizeof id);
