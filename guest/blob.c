@@ -7,6 +7,7 @@
 #include "guest/blob.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "platform/guard.h"
 
@@ -25,7 +26,10 @@ int blob_make(struct session *s, size_t size, struct shm *out)
 	err = s->transport->ops->blob_create(s->transport, size, out);
 	if (err < 0)
 		return err;
-	err = guard_add(out->ptr, out->size, &s->torn);
+	/* A child would keep the memory, and a virtio-gpu device's mapping even the connection. */
+	err = madvise(out->ptr, out->size, MADV_DONTFORK) < 0 ? -errno : 0;
+	if (!err)
+		err = guard_add(out->ptr, out->size, &s->torn);
 	if (err < 0)
 		s->transport->ops->blob_destroy(s->transport, out);
 	return err;

@@ -362,6 +362,8 @@ struct abi_buffer *buffer_new(size_t size)
 	if (entry_begin("alloc_buffer")) {
 		made = buffer_make(size);
 		entry_end();
+	} else {
+		entry_forked_tell();
 	}
 	return made;
 }

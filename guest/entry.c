@@ -39,6 +39,16 @@ static void refusal_tell(void)
 			what);
 }
 
+void entry_forked_tell(void)
+{
+	static _Atomic bool told;
+
+	if (session_forked() && !atomic_exchange(&told, true))
+		say_error("no device: this process was forked from the one that has it, and shares no connection with "
+		          "it: "
+			  "load ggml after the fork, or start a program of its own (exec)");
+}
+
 void entry_end(void)
 {
 	refusal_tell();

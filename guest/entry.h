@@ -13,5 +13,7 @@
 /* `what` it was that couldn't be done within another call is told when that one is over; NULL: it isn't worth it. */
 bool entry_begin(const char *what);
 void entry_end(void);
+/* After entry_begin() was false, where the device itself was asked for: a forked child is told, once, why it has none. */
+void entry_forked_tell(void);
 
 #endif

@@ -23,10 +23,18 @@ static_assert(APIR_PROTOCOL_MAJOR == 0 && APIR_PROTOCOL_MINOR == 2, "PROTOCOL_PL
 
 /* Set in a forked child: its parent's context isn't its own. */
 static _Atomic bool forked;
+static struct session *_Atomic opened; /* whose transport is to be left then */
 
+/* What the child keeps of its parent's connection would keep the worker alive, and its memory, after the parent's end. Its
+ * mappings it hasn't got: blob.c. */
 static void on_fork(void)
 {
-	forked = true;
+	struct session *s = atomic_load(&opened);
+
+	atomic_store(&forked, true);
+	if (s && s->transport)
+		s->transport->ops->leave(s->transport);
+	guard_abandon();
 }
 
 static void fork_watch(void)
@@ -223,8 +231,10 @@ int session_open(struct session *s, char *err, size_t err_size)
 		e = pulse_patience(&s->pulse, err, err_size);
 	if (!e)
 		e = transport_open(&s->transport, err, err_size);
-	if (!e)
+	if (!e) {
+		atomic_store(&opened, s);
 		e = session_start(s, err, err_size);
+	}
 	if (e < 0)
 		session_close(s);
 	guard_leave(guarded);
@@ -253,6 +263,7 @@ void session_close(struct session *s)
 		if (s->reply.ptr)
 			blob_drop(s, &s->reply);
 	}
+	atomic_store(&opened, NULL);
 	s->transport->ops->close(s->transport); /* the host can forget us */
 	s->transport = NULL;
 	atomic_store(&s->dead, true);

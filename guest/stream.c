@@ -49,6 +49,8 @@ static int32_t stream_compute(struct abi_backend *b, struct abi_graph *graph)
 	if (entry_begin("graph_compute")) {
 		status = graph_compute(b->context, graph);
 		entry_end();
+	} else {
+		entry_forked_tell();
 	}
 	return status;
 }
@@ -88,6 +90,8 @@ struct abi_backend *stream_new(struct abi_device *dev, const char *params)
 	if (entry_begin("init_backend")) {
 		b = stream_make(dev);
 		entry_end();
+	} else {
+		entry_forked_tell();
 	}
 	return b;
 }

@@ -17,6 +17,8 @@
  * sees the first zero; it must outlive the mapping. -ENOSPC: too many. */
 int guard_add(void *ptr, size_t size, _Atomic bool *lost);
 void guard_remove(void *ptr);
+/* In a forked child, which hasn't the mappings: nothing is guarded any more. Async-signal-safe. */
+void guard_abandon(void);
 
 /* Between both, this thread may touch guarded memory: a program may have put its own handler in front of ours since, or
  * keep the signal from this thread. One thread at a time; enter() says what leave() is to be told. */

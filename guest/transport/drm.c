@@ -111,6 +111,15 @@ static void drm_blob_destroy(struct transport *t, struct shm *shm)
 	*shm = (struct shm){ 0 };
 }
 
+/* A thread may fork meanwhile: what is closed is forgotten first. */
+static void fence_drop(struct drm_transport *d)
+{
+	int fd = fd_steal(&d->fence_fd);
+
+	if (fd >= 0)
+		close(fd);
+}
+
 /* An empty command is a fence behind everything before it. */
 static int drm_submit(struct transport *t, const void *cmd, size_t size, unsigned flags)
 {
@@ -134,8 +143,7 @@ static int drm_submit(struct transport *t, const void *cmd, size_t size, unsigne
 	err = node_ioctl(d->fd, VIRTGPU_IOCTL_EXECBUFFER, &e);
 	if (err)
 		return err;
-	if (d->fence_fd >= 0)
-		close(d->fence_fd);
+	fence_drop(d);
 	d->fence_fd = fence ? fd_above_std(e.fence_fd) : -1;
 	return 0;
 }
@@ -223,15 +231,20 @@ static bool drm_gone(struct transport *t)
 	return !device_is_there(drm_of(t)->fd);
 }
 
-static void drm_close(struct transport *t)
+static void drm_leave(struct transport *t)
 {
 	struct drm_transport *d = drm_of(t);
+	int fd = fd_steal(&d->fd);
 
-	if (d->fence_fd >= 0)
-		close(d->fence_fd);
-	if (d->fd >= 0)
-		close(d->fd);
-	free(d);
+	fence_drop(d);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void drm_close(struct transport *t)
+{
+	drm_leave(t);
+	free(drm_of(t));
 }
 
 static const struct transport_ops drm_ops = {
@@ -241,6 +254,7 @@ static const struct transport_ops drm_ops = {
 	.submit = drm_submit,
 	.wait = drm_wait,
 	.gone = drm_gone,
+	.leave = drm_leave,
 	.close = drm_close,
 };
 

@@ -194,12 +194,15 @@ static bool socket_gone(struct transport *t)
 	return vtest_hung_up(&socket_of(t)->vtest);
 }
 
+static void socket_leave(struct transport *t)
+{
+	vtest_close(&socket_of(t)->vtest);
+}
+
 static void socket_close(struct transport *t)
 {
-	struct socket_transport *s = socket_of(t);
-
-	vtest_close(&s->vtest);
-	free(s);
+	socket_leave(t);
+	free(socket_of(t));
 }
 
 static const struct transport_ops socket_ops = {
@@ -209,6 +212,7 @@ static const struct transport_ops socket_ops = {
 	.submit = socket_submit,
 	.wait = socket_wait,
 	.gone = socket_gone,
+	.leave = socket_leave,
 	.close = socket_close,
 };
 

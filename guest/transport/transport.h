@@ -48,7 +48,10 @@ struct transport_ops {
 	int (*wait)(struct transport *t, const _Atomic uint32_t *word, int timeout_ms);
 	/* Whether the host, or the way to it, is known to be gone. Asks nobody who might not answer. */
 	bool (*gone)(struct transport *t);
-	/* Frees t and all that it holds; blobs must have been destroyed. In a forked child only descriptors are closed. */
+	/* In a forked child, as the first thing there: closes its copies of the descriptors, since the host takes them
+	 * for its parent's. Async-signal-safe. Nothing is sent or waited for on t afterwards. */
+	void (*leave)(struct transport *t);
+	/* Frees t and all that it holds; blobs must have been destroyed. */
 	void (*close)(struct transport *t);
 };
 

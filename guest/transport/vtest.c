@@ -40,9 +40,11 @@ int vtest_connect(struct vtest *v, const char *path)
 
 void vtest_close(struct vtest *v)
 {
-	if (v->fd >= 0)
-		close(v->fd);
+	int fd = v->fd;
+
 	*v = (struct vtest){ .fd = -1, .broken = true };
+	if (fd >= 0)
+		close(fd);
 }
 
 bool vtest_hung_up(struct vtest *v)

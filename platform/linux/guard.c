@@ -206,6 +206,12 @@ void guard_remove(void *ptr)
 	}
 }
 
+void guard_abandon(void)
+{
+	for (size_t i = 0; i < MAPPINGS_MAX; i++)
+		atomic_store(&mappings[i].start, 0);
+}
+
 /* A fault in a thread that blocks the signal ends the program without asking anybody. */
 bool guard_enter(void)
 {

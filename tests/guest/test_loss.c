@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "guest/transport/deadline.h"
+#include "tests/support/capture.h"
 #include "tests/support/process.h"
 
 #define NOTICED_WITHIN_MS 5000
@@ -266,6 +267,93 @@ SCENARIO(a_forked_child_fails_and_its_parent_goes_on)
 	program_end(&p);
 }
 
+struct family {
+	pid_t worker, child;
+};
+
+/* A program that ends while a child of its goes on; the child tells of neither by itself. */
+static void parent_that_ends(void *pipe_end)
+{
+	struct family f;
+	struct net n;
+	struct program p;
+
+	program_start(&p, server.socket);
+	net_make(&n, &p, p.gpu, 64, 2, 1);
+	net_input(&n, &p, 1);
+	CHECK(p.g.graph_compute(p.gpu, n.graph) == ABI_STATUS_SUCCESS);
+	f.worker = server_worker(&server);
+	f.child = fork();
+	CHECK(f.worker > 0 && f.child >= 0);
+	if (f.child == 0) {
+		for (;;)
+			pause();
+	}
+	CHECK(write(*(int *)pipe_end, &f, sizeof f) == sizeof f);
+	_exit(0);
+}
+
+static bool maps_blobs(pid_t pid)
+{
+	char path[64], *maps;
+	bool found;
+
+	snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+	maps = file_text(path);
+	CHECK(maps);
+	found = strstr(maps, "/memfd:") != NULL;
+	free(maps);
+	return found;
+}
+
+SCENARIO(a_forked_child_keeps_nothing_of_its_parents)
+{
+	struct family f;
+	int ends[2];
+	bool ended, mapped;
+
+	(void)unused;
+	CHECK(pipe(ends) == 0);
+	CHECK(child_run(parent_that_ends, &ends[1]) == 0);
+	CHECK(read(ends[0], &f, sizeof f) == sizeof f);
+	ended = process_ends(f.worker, NOTICED_WITHIN_MS);
+	mapped = maps_blobs(f.child);
+	CHECK(kill(f.child, SIGKILL) == 0); /* so it was there */
+	CHECK(ended && !mapped);
+}
+
+static void child_asks(void *unused)
+{
+	struct program p;
+	pid_t pid;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		CHECK(!p.g.dev_init(p.dev, NULL));
+		CHECK(!p.g.buft_alloc_buffer(p.g.dev_buffer_type(p.dev), 4096));
+		CHECK(!p.g.dev_init(p.dev, NULL));
+		_exit(0);
+	}
+	CHECK(child_end(pid) == 0);
+	program_end(&p);
+}
+
+static void a_forked_child_that_asks_for_the_device_is_told_why_it_has_none(void **state)
+{
+	const char *wanted = "ggml-virtgpu: no device: this process was forked from the one that has it";
+	char *heard, *line;
+
+	(void)state;
+	assert_int_equal(child_run_heard(child_asks, NULL, &heard), 0);
+	line = strstr(heard, wanted);
+	assert_non_null(line);
+	assert_null(strstr(line + 1, wanted));
+	free(heard);
+}
+
 SCENARIO(a_stopped_server_is_noticed)
 {
 	struct server own;
@@ -372,6 +460,8 @@ int main(void)
 		cmocka_unit_test(a_lost_write_fails_the_next_graph),
 		cmocka_unit_test(another_programs_killed_worker_is_nobodys_business),
 		cmocka_unit_test(a_forked_child_fails_and_its_parent_goes_on),
+		cmocka_unit_test(a_forked_child_keeps_nothing_of_its_parents),
+		cmocka_unit_test(a_forked_child_that_asks_for_the_device_is_told_why_it_has_none),
 		cmocka_unit_test(a_stopped_server_is_noticed),
 		cmocka_unit_test(memory_that_vanishes_is_an_error_never_a_signal),
 	};
