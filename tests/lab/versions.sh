@@ -3,7 +3,11 @@
 # Guest and host with different versions of ggml, which have different plugin APIs: the same text, and the same
 # operations but for those that the older CPU library fails by itself. All of them: tests/lab/all-versions.
 [ -e /etc/ggml-virtgpu-lab ] || {
-    "$(dirname "$0")/../fetch-ggml" "${1:-build}/ggml-api2" || { echo "ok 1 - versions # SKIP there is no older ggml" && echo 1..1 && exit 0; }
+    (cd "$(dirname "$0")/../.." && tests/fetch-ggml "${1:-build}/ggml-api2") || {
+        echo "ok 1 - versions # SKIP there is no older ggml"
+        echo 1..1
+        exit 0
+    }
     exec "$(dirname "$0")/../enter" "$0" "$@"
 }
 cd "$(dirname "$(realpath "$0")")/../.." || exit

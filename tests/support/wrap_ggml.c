@@ -142,7 +142,7 @@ static int32_t strict_init(struct abi_buffer *b, struct abi_tensor *t)
 	}
 	if (!t->view_src && ggml_blck_size(t->type) > 1 && b->usage != ABI_USAGE_COMPUTE)
 		memset((char *)t->data + ggml_nbytes(t), 0, BEHIND);
-	t->extra = (char *)t->extra + 1;
+	t->extra = (void *)((uintptr_t)t->extra + 1);
 	return ABI_STATUS_SUCCESS;
 }
 
@@ -180,8 +180,8 @@ static bool tensor_ready(const struct abi_tensor *t)
 
 	if (!strncmp(t->name, "p.", 2))
 		return !t->extra;
-	if (t->extra != (char *)NULL + 1)
-		fprintf(stderr, "wrap: '%s' was initialised %zu times\n", t->name, (size_t)(char *)t->extra);
+	if ((uintptr_t)t->extra != 1)
+		fprintf(stderr, "wrap: '%s' was initialised %zu times\n", t->name, (size_t)(uintptr_t)t->extra);
 	else if (t->name[0] && t->name[1] == '.' && (usage < 0 || usage > 2 || t->name[0] != usages[usage]))
 		fprintf(stderr, "wrap: '%s' lies in a buffer of usage %d\n", t->name, usage);
 	else
