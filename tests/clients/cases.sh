@@ -60,19 +60,20 @@ ask() {
 tokens() {
     sed -nE 's/^200 .*"tokens":(\[[0-9,]+\]).*/\1/p'
 }
-# completion N [FIELD…]: a request for N tokens
+# completion N [FIELD…]: a request for N tokens. Without CACHE=true no slot's earlier tokens are used: natively, too, they may
+# have been computed with another LoRA scale (half of 60 runs).
 completion() {
     local n=$1 more=
     shift
     [ $# = 0 ] || more=$(printf ',%s' "$@")
-    echo "/completion {\"prompt\":[1,${PROMPT:-20,44,301,9,77}],\"n_predict\":$n,\"temperature\":0,\"return_tokens\":true,\"ignore_eos\":true$more}"
+    echo "/completion {\"prompt\":[1,${PROMPT:-20,44,301,9,77}],\"n_predict\":$n,\"temperature\":0,\"return_tokens\":true,\"ignore_eos\":true,\"cache_prompt\":${CACHE:-false}$more}"
 }
 # one_answer N OPTION…: of a server with these options
 one_answer() {
     local n=$1
     shift
     one_server -c 512 -np 1 "$@"
-    ask "$(completion "$n" '"cache_prompt":false')" | tokens >"$OUT"
+    ask "$(completion "$n")" | tokens >"$OUT"
     server_stop
 }
 
@@ -85,9 +86,9 @@ server_80() {
     ask "${requests[@]}" | tokens >"$OUT"
     [ "$(wc -l <"$OUT")" = 80 ] || fail "not 80 answers"
     # As most programs ask: a chat, and its answer as it comes.
-    ask '/v1/chat/completions {"messages":[{"role":"user","content":"compute"}],"max_tokens":16,"temperature":0,"ignore_eos":true}' |
+    ask '/v1/chat/completions {"messages":[{"role":"user","content":"compute"}],"max_tokens":16,"cache_prompt":false,"temperature":0,"ignore_eos":true}' |
         grep -oE '"content":"([^"\\]|\\.)+"' >>"$OUT"
-    ask '/v1/chat/completions {"messages":[{"role":"user","content":"more"}],"max_tokens":8,"temperature":0,"ignore_eos":true,"stream":true}' |
+    ask '/v1/chat/completions {"messages":[{"role":"user","content":"more"}],"max_tokens":8,"cache_prompt":false,"temperature":0,"ignore_eos":true,"stream":true}' |
         grep -oE '"content":"([^"\\]|\\.)+"' >>"$OUT"
     server_stop
 }
@@ -181,7 +182,7 @@ control_vector() {
 }
 
 slot_answers() {
-    local PROMPT=20,44,301,9,77
+    local PROMPT=20,44,301,9,77 CACHE=true
     mkdir -p "$OUT.slots"
     one_server -c 512 -np 1 --slot-save-path "$OUT.slots"
     ask "$(completion 20 '"id_slot":0')" | tokens >"$OUT"
