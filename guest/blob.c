@@ -24,6 +24,8 @@ int blob_make(struct session *s, size_t size, struct shm *out)
 		return err;
 	}
 	err = s->transport->ops->blob_create(s->transport, size, out);
+	if (err == -EPIPE)
+		atomic_store(&s->dead, true);
 	if (err < 0)
 		return err;
 	/* A child would keep the memory, and a virtio-gpu device's mapping even the connection. */

@@ -199,6 +199,11 @@ static int transport_open(struct transport **out, char *err, size_t err_size)
 	            : transport_drm_open(out, use_apir, err, err_size);
 }
 
+static int peer_waited(void *session, uint32_t ms)
+{
+	return pulse_waited(session, ms);
+}
+
 /* Blobs, greeting, libraries. */
 static int session_start(struct session *s, char *err, size_t err_size)
 {
@@ -212,8 +217,10 @@ static int session_start(struct session *s, char *err, size_t err_size)
 			s->transport->where, strerror(-e));
 	if (!e)
 		e = session_greet(s, err, err_size);
-	if (!e)
-		s->transport->patience_ms = (int)s->pulse.patience_ms;
+	if (!e && s->pulse.word) {
+		s->transport->waited = peer_waited;
+		s->transport->user = s;
+	}
 	return e ? e : session_load(s, err, err_size);
 }
 

@@ -51,8 +51,8 @@ static int held_send(struct socket_transport *s)
 {
 	size_t n = s->n_held;
 
-	if (s->base.patience_ms)
-		s->vtest.timeout_ms = s->base.patience_ms;
+	s->vtest.waited = s->base.waited;
+	s->vtest.user = s->base.user;
 	s->n_held = 0;
 	return n ? vtest_send_raw(&s->vtest, s->held, n) : 0;
 }

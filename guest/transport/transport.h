@@ -57,8 +57,10 @@ struct transport_ops {
 
 struct transport {
 	const struct transport_ops *ops;
+	/* Told of each slice of a wait for the peer to take or to say something; < 0 ends it. NULL: it may take some seconds. */
+	int (*waited)(void *user, uint32_t ms);
+	void *user;
 	uint32_t capset_id; /* APIR_CAPSET_APIR or APIR_CAPSET_VENUS */
-	int patience_ms;    /* how long a peer may keep us from sending or receiving; 0: still opening, a few seconds */
 	/* The host has proved to be ours, so it takes fences and empty commands. llama.cpp's own virglrenderer ends the
 	 * context for a fence, or takes it and never signals it. Set by the session; false at first. */
 	bool takes_fences;

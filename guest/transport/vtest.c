@@ -14,7 +14,8 @@
 #include "guest/transport/deadline.h"
 #include "proto/util.h"
 
-#define REPLY_MAX 65536u /* bytes; more is no vtest server */
+#define REPLY_MAX     65536u /* bytes; more is no vtest server */
+#define WAIT_SLICE_MS 100
 
 int vtest_connect(struct vtest *v, const char *path)
 {
@@ -22,7 +23,7 @@ int vtest_connect(struct vtest *v, const char *path)
 	const struct timeval limit = { .tv_sec = VTEST_TIMEOUT_MS / 1000 };
 	int flags;
 
-	*v = (struct vtest){ .fd = -1, .timeout_ms = VTEST_TIMEOUT_MS };
+	*v = (struct vtest){ .fd = -1 };
 	if (strlen(path) >= sizeof addr.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(addr.sun_path, path, strlen(path));
@@ -63,21 +64,31 @@ static int broke(struct vtest *v, int err)
 	return err == -ECONNRESET || err == -ENOTCONN ? -EPIPE : err;
 }
 
+/* Within the deadline, or, once somebody minds the wait, as long as that one says. */
 static int wait_for(struct vtest *v, short events, int64_t deadline)
 {
 	struct pollfd p = { .fd = v->fd, .events = events };
-	int left, n;
 
-	do {
-		left = deadline_left(deadline, v->timeout_ms);
-		n = poll(&p, 1, left);
-	} while (n < 0 && errno == EINTR);
-	return n > 0 ? 0 : n < 0 ? -errno : -ETIMEDOUT;
+	for (;;) {
+		int64_t start = deadline_now(), took;
+		int n = poll(&p, 1, v->waited ? WAIT_SLICE_MS : deadline_left(deadline, VTEST_TIMEOUT_MS)), err;
+
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0 && !v->waited)
+			return -ETIMEDOUT;
+		took = deadline_now() - start;
+		err = v->waited ? v->waited(v->user, took < 2 * WAIT_SLICE_MS ? (uint32_t)took : 2 * WAIT_SLICE_MS) : 0;
+		if (err < 0)
+			return err;
+	}
 }
 
 int vtest_send_raw(struct vtest *v, const void *msg, size_t size)
 {
-	int64_t deadline = deadline_after(v->timeout_ms);
+	int64_t deadline = deadline_after(VTEST_TIMEOUT_MS);
 	const uint8_t *at = msg;
 
 	if (v->broken)
@@ -118,7 +129,7 @@ int vtest_send(struct vtest *v, uint32_t command, const void *data, size_t size)
 /* Reads exactly `size` bytes; the control data, if any, comes with the first of them. */
 static int receive_all(struct vtest *v, void *data, size_t size, struct msghdr *msg)
 {
-	int64_t deadline = deadline_after(v->timeout_ms);
+	int64_t deadline = deadline_after(VTEST_TIMEOUT_MS);
 	struct iovec iov = { .iov_base = data, .iov_len = size };
 
 	if (v->broken)

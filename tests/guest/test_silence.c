@@ -30,6 +30,7 @@ struct scene {
 	struct server server;
 	atomic_bool over; /* what befell them did, and is over */
 	int64_t befell_at;
+	atomic_bool struck;
 };
 
 static void scene_signal(const struct scene *s, int signal)
@@ -50,6 +51,7 @@ static void *befall(void *arg)
 	usleep(300000);
 	s->befell_at = deadline_now();
 	scene_signal(s, s->signal);
+	s->struck = true;
 	if (s->for_s) {
 		sleep(s->for_s);
 		scene_signal(s, SIGCONT);
@@ -241,6 +243,36 @@ static void a_death_is_known_at_once_whatever_the_patience(void **state)
 	}
 }
 
+static void asks_a_door_that_stops(void *arg)
+{
+	struct scene *s = arg;
+	struct pair w;
+	pthread_t t;
+
+	CHECK(server_start(&s->server, NULL));
+	pair_make(&w, &s->server);
+	pair_agrees(&w, 1);
+	CHECK(pthread_create(&t, NULL, befall, s) == 0);
+	while (!s->struck)
+		usleep(1000);
+	pair_agrees(&w, 16); /* which wants memory that wasn't there before */
+	CHECK(pthread_join(t, NULL) == 0);
+	pair_free(&w);
+	server_stop(&s->server);
+}
+
+/* Not for an answer in shared memory, but for one of the door's own. */
+static void a_door_that_stops_while_it_is_asked_is_waited_for_too(void **state)
+{
+	struct scene s = { .who = DOOR, .signal = SIGSTOP, .for_s = STANDS_S };
+	char *text;
+
+	(void)state;
+	assert_int_equal(child_run_heard(asks_a_door_that_stops, &s, &text), 0);
+	assert_non_null(strstr(text, "the host has not answered for 3 s; waiting up to 60 s"));
+	free(text);
+}
+
 static void *door_dies(void *arg)
 {
 	struct scene *s = arg;
@@ -345,6 +377,7 @@ int main(void)
 		cmocka_unit_test(a_host_that_stands_still_is_waited_for_and_goes_on),
 		cmocka_unit_test(silence_beyond_the_programs_patience_is_an_error),
 		cmocka_unit_test(a_death_is_known_at_once_whatever_the_patience),
+		cmocka_unit_test(a_door_that_stops_while_it_is_asked_is_waited_for_too),
 		cmocka_unit_test(a_hang_up_ends_the_wait_for_a_silent_host),
 		cmocka_unit_test(a_program_that_was_stopped_does_not_take_it_for_the_hosts_silence),
 	};
