@@ -61,11 +61,9 @@ installed() {
     # shellcheck disable=SC2016 # the inner shell's
     unshare --mount --propagation unchanged bash -ec '
         folder=$(echo /usr/lib/*/ggml/backends0)
-        mkdir -p "$1/upper" "$1/work"
-        mount -t tmpfs tmpfs "$1"
-        mkdir "$1/upper" "$1/work"
-        cp "$2" "$1/upper"
-        mount -t overlay -o "lowerdir=$folder,upperdir=$1/upper,workdir=$1/work" overlay "$folder"
+        mkdir -p "$1"
+        cp "$folder"/* "$2" "$1"
+        mount --bind "$1" "$folder"
         exec "${@:3}"
     ' - "$WORK/folder" "$BUILD/guest/libggml-virtgpu.so" "$@"
 }
