@@ -84,6 +84,7 @@ static void enter_and_take_too_much(void *group)
 		"its worker was ended by signal 9 (Killed) by the kernel: out of memory, within its cgroup's limits or "
 		"the machine's: the context is lost, others go on"));
 	CHECK(door && !process_ends(server.pid, 0));
+	p.g.buffer_free(b);
 	program_end(&p);
 	server_stop(&server);
 }
