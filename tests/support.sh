@@ -4,6 +4,7 @@
 # A script's output is TAP; a case is a function that fails by ending with a status other than 0.
 #   BUILD  the build folder   WORK   this script's own empty folder in it
 #   CLI    ggml-virtgpu       MODEL  the model that texts come from
+#                             TINY   a model of one layer, for programs that only have to run
 # These and LAB are short paths without spaces, wherever the checkout lies (lab/plain.sh).
 set -euo pipefail
 
@@ -16,7 +17,7 @@ BUILD=$(plain "$1" "$build_outside")
 LAB=$(plain "$1.lab" "$LAB")
 CLI=$BUILD/cli/ggml-virtgpu
 # shellcheck disable=SC2034 # for those who source this file
-MODEL=$LAB/models/toy.gguf
+MODEL=$LAB/models/toy.gguf TINY=$LAB/models/tiny.gguf
 WORK=$BUILD/check/$1
 mkdir -p "$BUILD/check/reference"
 exec 9>"$WORK.lock" # held by whatever this script leaves running, too

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# llama.cpp in a stock guest on VirtGPU0: results, several programs, and what waiting costs.
+# llama.cpp in a stock guest on VirtGPU0, over vhost-user: results, the test list, several programs, and what waiting costs.
 [ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../enter" "$0" "$@"
 cd "$(dirname "$(realpath "$0")")/../.." || exit
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
@@ -11,6 +11,8 @@ cd "$(dirname "$(realpath "$0")")/../.." || exit
 . tests/vm/vm.sh
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/vm/cases.sh
 . tests/vm/cases.sh
+# shellcheck source-path=SCRIPTDIR/../.. source=tests/doors/list.sh
+. tests/doors/list.sh
 
 text=$(native_text 48)
 vm_serve gpu
@@ -25,6 +27,10 @@ device_found() {
 bench() {
     bench_in_guest
     computed_in "$WORK/gpu.log"
+}
+over_vhost_user() {
+    list_in_guest "$1"
+    must_have "$job.err" "(over virtio-gpu, capset 10, "
 }
 # All cases in one run, since a program takes long to start there: the native tables say which.
 ops_run() {
@@ -51,6 +57,9 @@ ops_of() {
 check "a stock guest finds the device" device_found
 check "llama-bench in the guest" bench
 check "the greedy text of 48 tokens in the guest is the native one" same_text
+for protocol in "${PROTOCOLS[@]}"; do
+    check "the list over vhost-user, protocol $protocol" over_vhost_user "$protocol"
+done
 check "two programs in one guest at once" two_at_once
 check_timed "waiting for a graph of 250 ms costs the guest at most 10 % CPU" waiting
 types='(f32|f16|q4_0|q8_0)'

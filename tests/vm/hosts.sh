@@ -68,7 +68,7 @@ both_capsets() {
 }
 # without HOST TEXT [PREFIX]: llama.cpp runs on the guest's CPU, and one line says why and what to do
 without() {
-    on "$1" "${3:-} tests/complete $MODEL auto 1 -v"
+    on "$1" "${3:-} tests/complete $TINY auto 1 -v"
     [ -s "$job.out" ] || fail "no text"
     grep 'ggml-virtgpu' "$job.err" || true
     [ "$(grep -c 'ggml-virtgpu: ' "$job.err")" = 1 ] || fail "not one line of ours"
