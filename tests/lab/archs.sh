@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Model architectures of llama.cpp's own test on VirtGPU0, over the socket, beside the same on the CPU that computes for it:
 # a sample of those whose graphs ggml's scheduler splits in ways of their own. tests/lab/all-archs has them all.
-[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../enter" "$0" "$@"
 cd "$(dirname "$(realpath "$0")")/../.." || exit
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
 . tests/support.sh archs "${1:-build}"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # What llama.cpp's server and programs do with the device, compared with the CPU's answer: the short ones of all-clients.
-[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../../lab/enter" "$0" "$@"
+[ -e /etc/ggml-virtgpu-lab ] || exec "$(dirname "$0")/../enter" "$0" "$@"
 cd "$(dirname "$(realpath "$0")")/../.." || exit
 # shellcheck source-path=SCRIPTDIR/../.. source=tests/support.sh
 . tests/support.sh clients "${1:-build}"
