@@ -19,6 +19,7 @@ void call_header(struct call *c, enum apir_fn fn)
 	size_t n = command_header(s, s->command, APIR_FORWARD, (int32_t)fn, &s->reply);
 
 	c->broken = false;
+	c->expects = ANSWER_MAX;
 	c->args = cursor_over(s->command, sizeof s->command);
 	c->args.pos = n;
 }
@@ -219,8 +220,9 @@ static int run(struct call *c, bool long_wait, bool quiet)
 		return -EPIPE;
 	if (!apir_forward_ok(code))
 		return -EREMOTEIO;
-	c->reply = cursor_over((char *)s->reply.ptr + sizeof(uint32_t), HEARTBEAT_OFFSET - sizeof(uint32_t));
-	return 0;
+	memcpy(s->answer, (char *)s->reply.ptr + sizeof(uint32_t), c->expects);
+	c->reply = cursor_over(s->answer, c->expects);
+	return session_alive(s) ? 0 : -EPIPE;
 }
 
 int call_run(struct call *c)

@@ -13,7 +13,8 @@
 struct call {
 	struct session *session;
 	struct cursor args;  /* written by the caller */
-	struct cursor reply; /* read by the caller after call_run() */
+	struct cursor reply; /* read by the caller after call_run(): a copy, which the host can't change */
+	size_t expects;      /* bytes of it; call_begin(): whatever there may be */
 	bool broken;         /* an argument didn't fit */
 	const char *name;
 	bool guarded; /* for guard_leave() */

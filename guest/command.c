@@ -93,18 +93,19 @@ int command_send(struct session *s, const struct shm *reply, const void *cmd, si
 int64_t command_await(struct session *s, const struct shm *reply, bool long_wait, uint32_t limit_ms)
 {
 	const _Atomic uint32_t *word = reply->ptr;
+	uint32_t answer;
 	int err;
 
 	if (!limit_ms && !s->pulse.word)
 		limit_ms = SESSION_BEATLESS_MS;
 	err = session_alive(s) ? reply_wait(s, word, long_wait, limit_ms) : -EPIPE;
-	if (!err) {
+	answer = err ? 0 : atomic_load_explicit(word, memory_order_acquire); /* pairs with the worker's release */
+	if (answer) {
 		pulse_answered(&s->pulse);
-		return (int64_t)atomic_load_explicit(word, memory_order_acquire) -
-		       1; /* pairs with the worker's release */
+		return (int64_t)answer - 1;
 	}
 	atomic_store(&s->dead, true);
-	return err;
+	return err ? err : -EPIPE;
 }
 
 int64_t command_run(struct session *s, const void *cmd, size_t size, bool long_wait, uint32_t limit_ms)

@@ -45,7 +45,7 @@ void entry_forked_tell(void)
 
 	if (session_forked() && !atomic_exchange(&told, true))
 		say_error("no device: this process was forked from the one that has it, and shares no connection with "
-		          "it: "
+			  "it: "
 			  "load ggml after the fork, or start a program of its own (exec)");
 }
 

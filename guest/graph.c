@@ -134,10 +134,12 @@ static bool touched_find(struct kept *k, struct abi_graph *graph, uint32_t n_nod
 	return ok;
 }
 
-/* A graph whose copy doesn't fit in memory is written anew each time. */
-static void keep(struct kept *k, struct abi_graph *graph, uint32_t n_nodes, const struct graph_bytes *g)
+/* A graph whose copy doesn't fit in memory is written anew each time. ids: the tensors' that are in it; the host could
+ * have put others there meanwhile. */
+static void keep(
+	struct kept *k, struct abi_graph *graph, uint32_t n_nodes, const struct graph_bytes *g, const struct idmap *ids)
 {
-	uint32_t next = 0;
+	uint32_t next = 0, unused;
 	bool ok = true;
 
 	k->n_seen = 0;
@@ -158,7 +160,8 @@ static void keep(struct kept *k, struct abi_graph *graph, uint32_t n_nodes, cons
 		if (!session_alive(&plugin.session)) /* then it isn't what was written */
 			ok = false;
 		else if (w.op == 0) /* data; a node is in the list already */
-			ok = remember(k, graph, (const struct abi_tensor *)(uintptr_t)w.id, true);
+			ok = idmap_find(ids, w.id, &unused) &&
+			     remember(k, graph, (const struct abi_tensor *)(uintptr_t)w.id, true);
 	}
 	k->size = ok && session_alive(&plugin.session) ? g->size : 0;
 }
@@ -228,7 +231,7 @@ static struct kept *graph_place(
 			return NULL;
 	}
 	*size = g.size;
-	keep(k, graph, n_nodes, &g);
+	keep(k, graph, n_nodes, &g, &ids);
 	k->last_used = ++clock_now;
 	return k;
 }
@@ -271,6 +274,7 @@ static int32_t graph_run(struct call *c, struct stream *stream, struct kept *k, 
 	call_u64(c, size);
 	if (k->proven && graph_post(c, stream, k))
 		return ABI_STATUS_SUCCESS;
+	c->expects = sizeof status;
 	if (call_run_long(c) < 0 || !cursor_read_i32(&c->reply, &status) || graph_lost(c, stream, &k->touched))
 		return ABI_STATUS_FAILED;
 	return status;

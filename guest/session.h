@@ -19,6 +19,8 @@
 #define SESSION_BEATLESS_MS 600000                      /* for one command of a host that gives no sign of life */
 #define HEARTBEAT_OFFSET    (APIR_REPLY_BLOB_SIZE - 64) /* of the heartbeat word in the reply blob */
 
+#define ANSWER_MAX (HEARTBEAT_OFFSET - sizeof(uint32_t)) /* what fits between the reply word and the heartbeat's */
+
 /* For a command that nobody waits for: where it will be answered, and data of its own. Made when first used. */
 #define SESSION_SLOTS 12
 
@@ -62,6 +64,7 @@ struct session {
 	bool plain;                                /* APIR 0.2 and nothing beyond: GGML_VIRTGPU_PROTOCOL */
 	uint64_t features;                         /* agreed with the host; APIR_FEATURE_* */
 	_Alignas(8) uint8_t command[APIR_CMD_MAX]; /* the call at hand, under the lock */
+	_Alignas(8) uint8_t answer[ANSWER_MAX];    /* and what came back, as it was read once */
 };
 
 /* Connects, greets, has the backend library loaded. 0, or -errno and one line in err. */

@@ -84,6 +84,7 @@ static bool piece_get(
 	if (!b)
 		return false;
 	piece_encode(c, APIR_FN_BUFFER_GET_TENSOR, buffer->handle, w, b, at, n);
+	c->expects = 0;
 	/* What was posted before has its answer now: the buffer may have been tainted by it. */
 	if (call_run(c) < 0 || loss_hides(buffer))
 		return false;

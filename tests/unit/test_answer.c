@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The plugin's calls, before a transport that is memory of this process: what the host has answered stays as it was when
+ * the call was over, whatever the host does with the shared memory afterwards.
+ */
+#include "tests/support/cm.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "guest/call.h"
+#include "proto/util.h"
+
+/* Nothing is pending here. */
+void pending_flush(struct session *s)
+{
+	(void)s;
+	abort();
+}
+
+static struct {
+	_Alignas(8) uint8_t reply[APIR_REPLY_BLOB_SIZE];
+	uint32_t word; /* the answer's; 0: none comes */
+	struct cursor says;
+	uint8_t bytes[64];
+} host;
+
+static void host_writes(uint8_t with)
+{
+	memset(host.reply + sizeof(uint32_t), with, HEARTBEAT_OFFSET - sizeof(uint32_t));
+}
+
+static int submit(struct transport *t, const void *cmd, size_t size, unsigned flags)
+{
+	(void)t, (void)cmd, (void)size, (void)flags;
+	host_writes(0);
+	memcpy(host.reply + sizeof(uint32_t), host.bytes, sizeof host.bytes);
+	atomic_store((_Atomic uint32_t *)(void *)host.reply, host.word);
+	return 0;
+}
+
+/* Says that the answer is there, and takes it back. */
+static int wait_and_see(struct transport *t, const _Atomic uint32_t *word, int timeout_ms)
+{
+	(void)t, (void)word, (void)timeout_ms;
+	return 1;
+}
+
+static bool gone(struct transport *t)
+{
+	(void)t;
+	return false;
+}
+
+static const struct transport_ops ops = { .name = "memory", .submit = submit, .wait = wait_and_see, .gone = gone };
+static struct transport transport = { .ops = &ops, .capset_id = APIR_CAPSET_APIR, .where = "here" };
+static struct session session;
+
+static int session_make(void **state)
+{
+	(void)state;
+	session = (struct session){ .transport = &transport };
+	session.reply = (struct shm){ .res_id = 1, .ptr = host.reply, .size = sizeof host.reply };
+	host.word = APIR_FORWARD_OK + 1;
+	host.says = cursor_over(host.bytes, sizeof host.bytes);
+	memset(host.bytes, 0, sizeof host.bytes);
+	return pthread_mutex_init(&session.lock, NULL);
+}
+
+static void a_number_is_what_it_was(void **state)
+{
+	uint64_t v = 0;
+	struct call c;
+
+	(void)state;
+	assert_true(cursor_write_u64(&host.says, 12345));
+	call_begin(&c, &session, APIR_FN_BUFT_ALIGNMENT, "get_alignment");
+	assert_int_equal(call_run(&c), 0);
+	host_writes(0xff);
+	assert_true(cursor_read_u64(&c.reply, &v));
+	assert_int_equal(v, 12345);
+	call_end(&c);
+}
+
+static void a_string_that_was_checked_stays_as_it_was_checked(void **state)
+{
+	const char *text = NULL;
+	struct call c;
+
+	(void)state;
+	assert_true(cursor_write_string(&host.says, "a device"));
+	call_begin(&c, &session, APIR_FN_DEVICE_DESCRIPTION, "get_description");
+	assert_int_equal(call_run(&c), 0);
+	assert_true(cursor_read_string(&c.reply, &text));
+	host_writes(0xff); /* with no end */
+	assert_string_equal(text, "a device");
+	call_end(&c);
+}
+
+static void no_more_is_read_than_is_expected(void **state)
+{
+	uint64_t v;
+	struct call c;
+
+	(void)state;
+	call_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	c.expects = sizeof(uint32_t);
+	assert_int_equal(call_run(&c), 0);
+	assert_false(cursor_read_u64(&c.reply, &v));
+	call_end(&c);
+}
+
+static void an_answer_that_is_taken_back_is_none(void **state)
+{
+	struct call c;
+
+	(void)state;
+	host.word = 0;
+	call_begin(&c, &session, APIR_FN_BUFT_ALIGNMENT, "get_alignment");
+	assert_int_equal(call_run(&c), -EPIPE);
+	assert_false(session_alive(&session));
+	call_end(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(an_answer_that_is_taken_back_is_none, session_make),
+		cmocka_unit_test_setup(no_more_is_read_than_is_expected, session_make),
+		cmocka_unit_test_setup(a_number_is_what_it_was, session_make),
+		cmocka_unit_test_setup(a_string_that_was_checked_stays_as_it_was_checked, session_make),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
