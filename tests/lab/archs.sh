@@ -17,6 +17,12 @@ sample() {
     archs_same "$WORK/cpu" "$WORK/virtgpu" "$2"
 }
 
+# Node by node, as a scheduler that is told so splits it.
+split_node_by_node() {
+    "$CLI" run -o ggml.threads=1 -- "$BUILD/check/bin/split" VirtGPU0 >"$WORK/split.out" 2>&1 || { tail -n 8 "$WORK/split.out"; fail "not the same"; }
+    [ "$(grep -c ' numbers, NMSE ' "$WORK/split.out")" = 7 ] || fail "not all of them"
+}
+
 # A cache whose stride passes 32 bits: an error that the program handles, before any memory is used.
 context_too_long() {
     local status=0
@@ -34,5 +40,6 @@ check "llama with its attention's weights on the CPU" placed "$MODELS/llama-dens
 check "llama with its first layer on the CPU" placed "$MODELS/llama-dense.gguf" blk.0=CPU
 check "llama of two sequences without KV offload" placed "$MODELS/llama-dense.gguf" --nkvo --sequences 2
 check "mamba without KV offload" placed "$MODELS/mamba-dense.gguf" --nkvo
+check "a network of an image model, split node by node over the CPU and VirtGPU0" split_node_by_node
 check "a context too long for the protocol is an error with a line that says why" context_too_long
 checks_end
