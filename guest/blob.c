@@ -7,8 +7,11 @@
 #include "guest/blob.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#include "guest/say.h"
 #include "platform/guard.h"
 
 int blob_make(struct session *s, size_t size, struct shm *out)
@@ -34,6 +37,49 @@ int blob_make(struct session *s, size_t size, struct shm *out)
 		err = guard_add(out->ptr, out->size, &s->torn);
 	if (err < 0)
 		s->transport->ops->blob_destroy(s->transport, out);
+	return err;
+}
+
+/* What this side lacks. */
+static const char *own_cure(int err)
+{
+	switch (err) {
+	case -EMFILE:
+		return "raise this program's limit of descriptors (ulimit -n)";
+	case -ENFILE:
+		return "the system has no more descriptors (fs.file-max)";
+	case -ENOMEM:
+	case -ENOSPC:
+		return "this program has no more memory, address space (ulimit -v) or mappings (vm.max_map_count)";
+	case -ETIMEDOUT:
+	case -EPIPE:
+		return "the host doesn't answer any more: see its log";
+	default:
+		return "update the older one of plugin and host";
+	}
+}
+
+void blob_fault(const struct session *s, int err, size_t size, const char *what, char *line, size_t line_size)
+{
+	const struct transport *t = s->transport;
+
+	if (err == -EREMOTEIO)
+		snprintf(line, line_size, "%s: the host gives no shared memory (%zu bytes for %s): %s", t->where, size,
+			what, t->ops->no_blob);
+	else
+		snprintf(line, line_size, "%s: no shared memory here (%zu bytes for %s): %s: %s", t->where, size, what,
+			strerror(-err), own_cure(err));
+}
+
+int blob_need(struct session *s, size_t size, const char *what, struct shm *out)
+{
+	int err = blob_make(s, size, out);
+	char line[384];
+
+	if (err < 0 && err != -EPIPE && atomic_fetch_add(&s->complaints, 1) < SESSION_COMPLAINTS) {
+		blob_fault(s, err, size, what, line, sizeof line);
+		say_error("%s", line);
+	}
 	return err;
 }
 

@@ -11,8 +11,6 @@
 #include "guest/say.h"
 #include "platform/guard.h"
 
-#define MAX_COMPLAINTS 20
-
 void call_header(struct call *c, enum apir_fn fn)
 {
 	struct session *s = c->session;
@@ -90,7 +88,7 @@ static void complain(struct session *s, const char *name, int64_t code)
 			complain_of_death(s, name);
 		return;
 	}
-	if (atomic_fetch_add(&s->complaints, 1) < MAX_COMPLAINTS)
+	if (atomic_fetch_add(&s->complaints, 1) < SESSION_COMPLAINTS)
 		say_error("%s: %s failed on the host: %s (code %lld): see the host's log", s->transport->where, name,
 			code < (int64_t)ARRAY_SIZE(reasons) && reasons[code] ? reasons[code] : "unknown",
 			(long long)code);
@@ -159,9 +157,9 @@ struct slot *call_slot(struct call *c, bool data)
 		call_settle(c);
 	if (!session_alive(s))
 		return NULL;
-	if (!slot->reply.ptr && blob_make(s, APIR_BLOB_GRANULE, &slot->reply) < 0)
+	if (!slot->reply.ptr && blob_need(s, APIR_BLOB_GRANULE, "an answer", &slot->reply) < 0)
 		return NULL;
-	if (data && !slot->data.ptr && blob_make(s, PENDING_RUN, &slot->data) < 0)
+	if (data && !slot->data.ptr && blob_need(s, PENDING_RUN, "small writes", &slot->data) < 0)
 		return NULL;
 	slot->owner = NULL;
 	slot->touched = (struct touched){ .buffers = slot->few };

@@ -187,7 +187,7 @@ static bool room_make(struct session *s, struct kept *k, size_t size)
 	if (k->shm.ptr)
 		blob_drop(s, &k->shm);
 	k->shm = (struct shm){ 0 };
-	return blob_make(s, size, &k->shm) == 0;
+	return blob_need(s, size, "a graph", &k->shm) == 0;
 }
 
 /* The graph in a blob: found there or written; *size bytes. NULL: it can't be, and why says it, if anything does. */
@@ -215,9 +215,10 @@ static struct kept *graph_place(
 	for (;;) {
 		enum graph_written written;
 
-		if (!room_make(s, k, room) || idmap_reset(&ids, max_ids) < 0 || !touched_find(k, graph, n_nodes)) {
-			if (session_alive(s))
-				snprintf(why, why_size, "there is no memory for it");
+		if (!room_make(s, k, room))
+			return NULL; /* which was told */
+		if (idmap_reset(&ids, max_ids) < 0 || !touched_find(k, graph, n_nodes)) {
+			snprintf(why, why_size, "there is no memory for it");
 			return NULL;
 		}
 		written = graph_write(graph, &ids, max_ids, &k->shm, &g, why, why_size);

@@ -207,14 +207,15 @@ static int peer_waited(void *session, uint32_t ms)
 /* Blobs, greeting, libraries. */
 static int session_start(struct session *s, char *err, size_t err_size)
 {
-	int e = blob_make(s, APIR_REPLY_BLOB_SIZE, &s->reply);
+	size_t size = APIR_REPLY_BLOB_SIZE;
+	int e = blob_make(s, size, &s->reply);
 
-	if (!e)
-		e = blob_make(s, BULK_PIECE, &s->bulk[0].shm);
+	if (!e) {
+		size = BULK_PIECE;
+		e = blob_make(s, size, &s->bulk[0].shm);
+	}
 	if (e < 0)
-		snprintf(err, err_size,
-			"%s: the host gives no shared memory (%s): enlarge the device's host-visible window",
-			s->transport->where, strerror(-e));
+		blob_fault(s, e, size, "the start", err, err_size);
 	if (!e)
 		e = session_greet(s, err, err_size);
 	if (!e && s->pulse.word) {

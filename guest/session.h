@@ -19,6 +19,8 @@
 #define SESSION_BEATLESS_MS 600000                      /* for one command of a host that gives no sign of life */
 #define HEARTBEAT_OFFSET    (APIR_REPLY_BLOB_SIZE - 64) /* of the heartbeat word in the reply blob */
 
+#define SESSION_COMPLAINTS 20
+
 #define ANSWER_MAX (HEARTBEAT_OFFSET - sizeof(uint32_t)) /* what fits between the reply word and the heartbeat's */
 
 /* For a command that nobody waits for: where it will be answered, and data of its own. Made when first used. */
@@ -57,12 +59,12 @@ struct session {
 	struct pending pending;
 	struct pulse pulse;
 	_Atomic bool dead;
-	_Atomic bool told; /* that it is dead */
-	_Atomic bool torn; /* the device took its memory away: as dead */
-	_Atomic uint32_t complaints;
-	uint64_t turns;                            /* commands posted so far */
-	bool plain;                                /* APIR 0.2 and nothing beyond: GGML_VIRTGPU_PROTOCOL */
-	uint64_t features;                         /* agreed with the host; APIR_FEATURE_* */
+	_Atomic bool told;           /* that it is dead */
+	_Atomic bool torn;           /* the device took its memory away: as dead */
+	_Atomic uint32_t complaints; /* so many lines about failed calls were told, at most SESSION_COMPLAINTS are */
+	uint64_t turns;              /* commands posted so far */
+	bool plain;                  /* APIR 0.2 and nothing beyond: GGML_VIRTGPU_PROTOCOL */
+	uint64_t features;           /* agreed with the host; APIR_FEATURE_* */
 	_Alignas(8) uint8_t command[APIR_CMD_MAX]; /* the call at hand, under the lock */
 	_Alignas(8) uint8_t answer[ANSWER_MAX];    /* and what came back, as it was read once */
 };

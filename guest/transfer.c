@@ -19,7 +19,7 @@ static struct bulk *bulk_ready(struct call *c, size_t turn)
 		call_settle_slot(c, b->slot);
 	if (!session_alive(s))
 		return NULL;
-	if (!b->shm.ptr && blob_make(s, BULK_PIECE, &b->shm) < 0)
+	if (!b->shm.ptr && blob_need(s, BULK_PIECE, "tensors' bytes", &b->shm) < 0)
 		return NULL;
 	return b;
 }

@@ -61,7 +61,7 @@ static void gem_close(int fd, uint32_t handle)
 /* The host's refusal of a blob shows only when the blob is mapped, as EINVAL; a full window as ENOSPC. */
 static int blob_error(int err)
 {
-	return err == -EINVAL || err == -ENOSPC ? -ENOMEM : err;
+	return err == -EINVAL || err == -ENOSPC ? -EREMOTEIO : err;
 }
 
 static int blob_map(struct drm_transport *d, uint32_t handle, size_t size, void **ptr)
@@ -249,6 +249,9 @@ static void drm_close(struct transport *t)
 
 static const struct transport_ops drm_ops = {
 	.name = "virtio-gpu",
+	.no_blob =
+		"enlarge the device's host-visible window (`serve --window`, QEMU's hostmem=), or mend what kept the "
+		"host from making it, by its log",
 	.blob_create = drm_blob_create,
 	.blob_destroy = drm_blob_destroy,
 	.submit = drm_submit,

@@ -84,7 +84,9 @@ static int blob_request(struct socket_transport *s, size_t size, uint32_t *res_i
 		return err;
 	fd = vtest_receive_fd(&s->vtest);
 	if (fd == -ENOENT)
-		return *res_id ? -EPROTO : -ENOMEM;
+		return *res_id ? -EPROTO : -EREMOTEIO;
+	if (fd < 0 && *res_id) /* there it is */
+		resource_unref(s, *res_id);
 	return fd;
 }
 
@@ -207,6 +209,8 @@ static void socket_close(struct transport *t)
 
 static const struct transport_ops socket_ops = {
 	.name = "socket",
+	.no_blob = "its log says why: a limit of memory, files or descriptors, a filter of system calls, or this "
+		   "connection's share",
 	.blob_create = socket_blob_create,
 	.blob_destroy = socket_blob_destroy,
 	.submit = socket_submit,
@@ -238,6 +242,13 @@ PRINTF_LIKE(3, 4) static int fail(const struct opening *o, int err, const char *
 	return err;
 }
 
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static const char *connect_cure(int err)
 {
 	switch (err) {
@@ -245,6 +256,8 @@ static const char *connect_cure(int err)
 	case -ECONNREFUSED:
 		return "start `ggml-virtgpu serve` on it, or set GGML_VIRTGPU_SOCKET to the socket that it "
 		       "listens on";
+	case -EISDIR:
+		return "GGML_VIRTGPU_SOCKET has to name the socket itself, in that folder or wherever it is";
 	case -EACCES:
 	case -EPERM:
 		return "this user may not use the socket; allow it, or run as the user that made it";
@@ -341,6 +354,8 @@ int transport_socket_open(struct transport **out, const char *path, int use_apir
 	s->owner = getpid();
 	snprintf(s->base.where, sizeof s->base.where, "%s", path);
 	r = vtest_connect(&s->vtest, path);
+	if (r == -ECONNREFUSED && is_folder(path))
+		r = -EISDIR;
 	if (r)
 		fail(&o, r, "cannot connect (%s): %s", strerror(-r), connect_cure(r));
 	if (!r)

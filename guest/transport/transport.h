@@ -32,7 +32,10 @@ struct shm {
 
 struct transport_ops {
 	const char *name; /* "virtio-gpu", "socket" */
-	/* Makes a mappable host blob of at least `size` bytes, attached to our context, zeroed. */
+	/* What to do where the host gives no blob. */
+	const char *no_blob;
+	/* Makes a mappable host blob of at least `size` bytes, attached to our context, zeroed. -EREMOTEIO: the host gives
+	 * none; other errors are this side's. */
 	int (*blob_create)(struct transport *t, size_t size, struct shm *out);
 	void (*blob_destroy)(struct transport *t, struct shm *shm);
 	/*

@@ -208,6 +208,8 @@ int vtest_receive_fd(struct vtest *v)
 	err = receive_all(v, &byte, 1, &msg);
 	if (err < 0)
 		return err;
+	if (msg.msg_flags & MSG_CTRUNC) /* one came, and there was no room for it */
+		return -EMFILE;
 	c = CMSG_FIRSTHDR(&msg);
 	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
 		return -ENOENT;

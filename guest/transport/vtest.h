@@ -40,7 +40,8 @@ int vtest_send_raw(struct vtest *v, const void *msg, size_t size);
  * Returns the number of bytes it wrote.
  */
 int vtest_receive(struct vtest *v, uint32_t command, void *data, size_t min, size_t max);
-/* Reads the byte behind a reply; the descriptor that it carries, or -ENOENT when it carries none. */
+/* Reads the byte behind a reply; the descriptor that it carries, -ENOENT when it carries none, -EMFILE when this
+ * process can have no more. */
 int vtest_receive_fd(struct vtest *v);
 
 /* The protocol version that both speak; 0 with servers from before there were versions. */

@@ -78,12 +78,14 @@ struct row {
 static const struct row rows[] = {
 	{ "socket_is_nothing", .place = NOTHING, .line = "cannot connect (No such file or directory): " START },
 	{ "socket_is_a_file", .place = A_FILE, .line = "cannot connect (Connection refused): " START },
-	{ "socket_is_a_folder", .place = A_FOLDER, .line = "cannot connect (Connection refused): " START },
+	{ "socket_is_a_folder", .place = A_FOLDER,
+		.line = "cannot connect (Is a directory): " VARIABLE
+			" has to name the socket itself, in that folder or wherever it is" },
 	{ "socket_is_empty", .place = EMPTY, .line = "cannot connect (Connection refused): " START },
 	{ "socket_that_nobody_serves", .place = STALE, .line = "cannot connect (Connection refused): " START },
 	{ "socket_without_permission", .place = LOCKED,
 		.line = "cannot connect (Permission denied): this user may not use the socket; allow it, or run as the "
-	                "user "
+			"user "
 			"that "
 			"made it" },
 	{ "socket_path_too_long", .place = LONG,
@@ -99,19 +101,19 @@ static const struct row rows[] = {
 		.line = "the server could not be asked for its capsets: Broken pipe" },
 	{ "socket_server_without_capset", .place = NO_CAPSET,
 		.line = "the server offers neither the APIR (10) nor the Venus (4) capset: use `ggml-virtgpu serve`, "
-	                "or a "
+			"or a "
 			"server "
 			"with APIR" },
 	{ "socket_server_without_the_apir_capset", .place = VENUS_ONLY,
 		.line = "the server doesn't offer the APIR capset (10), which GGML_REMOTING_USE_APIR_CAPSET asks for: "
-	                "unset "
+			"unset "
 			"it, or "
 			"use a server with APIR" },
 	{ "socket_server_makes_no_context", .place = NO_CONTEXT,
 		.line = "the server could not make a context of capset 4 (Broken pipe): see its log" },
 	{ "host_without_memory", .place = NO_MEMORY,
-		.line = "the host gives no shared memory (Cannot allocate memory): enlarge the device's host-visible "
-	                "window" },
+		.line = "the host gives no shared memory (16384 bytes for the start): its log says why: a limit of "
+			"memory, files or descriptors, a filter of system calls, or this connection's share" },
 	{ "host_does_not_answer", .place = MUTE_APIR, .line = NOT_APIR },
 	{ "host_hangs_up", .place = NO_APIR, .line = NOT_APIR },
 	{ "host_of_another_version", .place = OTHER_APIR,

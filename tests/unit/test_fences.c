@@ -206,6 +206,21 @@ static void a_wait_without_fences_ends_with_the_device(void **state)
 	session_down();
 }
 
+/* Here, since it takes a virtio-gpu device: either side may be the one that can't. */
+static void a_virtual_machine_without_a_blob_is_told_both_causes(void **state)
+{
+	const struct fake_drm no_blob = { .driver = "virtio_gpu", .capsets = 1u << APIR_CAPSET_APIR };
+	char err[384] = "";
+
+	(void)state;
+	fake_drm_be(&no_blob);
+	assert_int_equal(session_open(&session, err, sizeof err), -EREMOTEIO);
+	assert_string_equal(err, FAKE_DRM_NODE
+		": the host gives no shared memory (16384 bytes for the start): enlarge the device's "
+		"host-visible window (`serve --window`, QEMU's hostmem=), or mend what kept the host from "
+		"making it, by its log");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +230,7 @@ int main(void)
 		cmocka_unit_test(ours_is_sent_them_once_it_has_answered_the_greeting),
 		cmocka_unit_test(a_wait_without_fences_ends_at_its_limit),
 		cmocka_unit_test(a_wait_without_fences_ends_with_the_device),
+		cmocka_unit_test(a_virtual_machine_without_a_blob_is_told_both_causes),
 	};
 
 	unsetenv("GGML_VIRTGPU_SOCKET");

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared memory that is not to be had in the middle of a program's work: one line says what it was wanted for, whose limit it
+ * is and what to do, and what doesn't need it goes on.
+ */
+#include "tests/guest/scenario.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+#include "tests/support/process.h"
+
+#define BYTES ((size_t)12 << 20) /* in more pieces than there is memory for yet */
+
+/* A program that computes, then sets a large tensor while `shorten` holds, and computes on. */
+static void program_short(bool (*shorten)(void))
+{
+	static uint8_t bytes[BYTES], got[64];
+	struct net gpu, cpu;
+	struct abi_context *ctx;
+	struct abi_buffer *buffer;
+	struct abi_tensor *t;
+	struct program p;
+
+	program_start(&p, server.socket);
+	net_make(&gpu, &p, p.gpu, 64, 2, 1);
+	net_make(&cpu, &p, p.cpu, 64, 2, 1);
+	ctx = program_context(&p);
+	t = p.g.new_tensor_4d(ctx, 0, (int64_t)BYTES / 4, 1, 1, 1);
+	buffer = p.f.backend_alloc_ctx_tensors(ctx, p.gpu);
+	CHECK(buffer);
+	net_input(&gpu, &p, 2);
+	net_input(&cpu, &p, 2);
+	nets_agree(&gpu, p.gpu, &cpu, p.cpu, &p);
+	memset(bytes, 0x11, sizeof bytes);
+	CHECK(shorten());
+	p.g.tensor_set(t, bytes, 0, sizeof bytes);
+	memset(got, 0x5a, sizeof got);
+	p.g.tensor_get(t, got, 0, sizeof got);
+	for (size_t i = 0; i < sizeof got; i++)
+		CHECK(got[i] == 0); /* it was lost */
+	for (int i = 0; i < 3; i++)
+		nets_agree(&gpu, p.gpu, &cpu, p.cpu, &p);
+	p.g.buffer_free(buffer);
+	p.g.free(ctx);
+	net_free(&gpu, &p);
+	net_free(&cpu, &p);
+	program_end(&p);
+}
+
+static bool own_descriptors_end(void)
+{
+	int next = dup(STDERR_FILENO);
+	struct rlimit r;
+
+	close(next);
+	if (next < 0 || getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return false;
+	r.rlim_cur = (rlim_t)next;
+	return setrlimit(RLIMIT_NOFILE, &r) == 0;
+}
+
+static bool hosts_files_end(void)
+{
+	const struct rlimit r = { (rlim_t)1 << 20, (rlim_t)1 << 20 };
+	pid_t door = server_door(&server);
+
+	return door > 0 && prlimit(door, RLIMIT_FSIZE, &r, NULL) == 0;
+}
+
+static void run_without_descriptors(void *unused)
+{
+	(void)unused;
+	program_short(own_descriptors_end);
+}
+
+static void run_with_a_limited_host(void *unused)
+{
+	(void)unused;
+	program_short(hosts_files_end);
+}
+
+static void says_one_line(void (*run)(void *), const char *wanted)
+{
+	char *heard, *line;
+
+	assert_int_equal(child_run_heard(run, NULL, &heard), 0);
+	line = strstr(heard, "shared memory");
+	if (!line || !strstr(heard, wanted) || strstr(line + 1, "shared memory"))
+		fail_msg("wanted one line with '%s', heard: %s", wanted, heard);
+	free(heard);
+}
+
+static void a_program_without_descriptors_is_told_so(void **state)
+{
+	(void)state;
+	says_one_line(run_without_descriptors,
+		": no shared memory here (4194304 bytes for tensors' bytes): Too many open files: raise this program's "
+		"limit of descriptors (ulimit -n)\n");
+}
+
+static void a_host_that_gives_none_is_said_to_know_why(void **state)
+{
+	(void)state;
+	says_one_line(run_with_a_limited_host,
+		": the host gives no shared memory (4194304 bytes for tensors' bytes): its log says why: a limit of "
+		"memory, files or descriptors, a filter of system calls, or this connection's share\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_program_without_descriptors_is_told_so),
+		cmocka_unit_test(a_host_that_gives_none_is_said_to_know_why),
+	};
+
+	return cmocka_run_group_tests(tests, server_up, server_down);
+}
