@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define VENUS        331
+#define VENUS_TYPES  331
 #define REPLY_SIZE   0x4000u
 #define DATA_SIZE    0x1830000u
 #define HANDSHAKE_MS 2000
@@ -89,7 +89,7 @@ static void take_string(struct original *g)
 static void begin(struct original *g, int32_t type, int32_t flags)
 {
 	g->n = 0;
-	put_u32(g, (uint32_t)(type + VENUS));
+	put_u32(g, (uint32_t)type + (g->capset == 4 ? VENUS_TYPES : 0));
 	put_u32(g, (uint32_t)flags);
 	put_u32(g, g->reply.res);
 }
@@ -121,11 +121,11 @@ static uint32_t run(struct original *g, int patience_ms)
 	return v - 1;
 }
 
-bool original_open(struct original *g, const struct original_device *device)
+bool original_open(struct original *g, const struct original_device *device, uint32_t capset)
 {
 	uint32_t code;
 
-	*g = (struct original){ .device = device };
+	*g = (struct original){ .device = device, .capset = capset };
 	if (!blob_make(g, REPLY_SIZE, &g->reply) || !blob_make(g, DATA_SIZE, &g->data))
 		give_up("no memory to talk through", 0);
 	begin(g, HANDSHAKE, 0);

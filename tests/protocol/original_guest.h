@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A guest that speaks APIR 0.2 as llama.cpp's own ggml-virtgpu does, and nothing beyond: written from the protocol's numbers,
- * in figures, so that a wrong name for one of them shows. It uses the Venus capset's types (331 and up), sends no greeting
- * and no hello, never asks for a fence, makes a blob for each buffer where the host can use one and frees none. A FORWARD
+ * in figures, so that a wrong name for one of them shows. It uses the Venus capset's types (331 and up), or, as when
+ * GGML_REMOTING_USE_APIR_CAPSET is set, APIR's capset; it sends no greeting and no hello, never asks for a fence, makes a blob for each buffer where the host can use one and frees none. A FORWARD
  * that is answered by less than 4 makes it abort(), and so does a device that is no GPU.
  */
 #ifndef TESTS_PROTOCOL_ORIGINAL_GUEST_H
@@ -30,6 +30,7 @@ struct original_device {
 
 struct original {
 	const struct original_device *device;
+	uint32_t capset; /* 4 or 10 */
 	struct original_blob reply, data;
 	uint8_t cmd[4096];
 	size_t n;                        /* of cmd */
@@ -49,7 +50,7 @@ struct original_buffer {
 /* What it would not survive is said on stderr, then it aborts; what the host may refuse comes back. */
 
 /* Blobs, handshake, LOADLIBRARY; false: the library could not be loaded, load_code tells. */
-bool original_open(struct original *g, const struct original_device *device);
+bool original_open(struct original *g, const struct original_device *device, uint32_t capset);
 /* What it asks a device for when it is made. */
 void original_ask(struct original *g);
 /* A function without arguments: its own code. */

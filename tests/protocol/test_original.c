@@ -68,7 +68,7 @@ static bool guest_up(struct original *g, enum host_config config, const struct a
 	CHECK(apir_capset(host->apir, VENUS, caps, sizeof caps) == 160);
 	CHECK(caps[0] == 1 && caps[1] == 1 && caps[2] == 0);
 	CHECK(apir_context_create(host->apir, CTX, "the original's") == 0);
-	return original_open(g, &device);
+	return original_open(g, &device, VENUS);
 }
 
 SCENARIO(its_guest_computes_with_our_host)
@@ -85,6 +85,21 @@ SCENARIO(its_guest_computes_with_our_host)
 	CHECK(original_adds(&g, &b));
 	CHECK(host->n_done == 0); /* no fence was needed */
 	CHECK(!host_has_lost(host, CTX));
+	host_close(host);
+}
+
+SCENARIO(its_guest_computes_with_the_apir_capset)
+{
+	struct original_buffer b;
+	struct original g;
+
+	(void)unused;
+	host = host_open(NULL, HOST_GGML);
+	CHECK(host && apir_context_create(host->apir, CTX, "the original's") == 0);
+	CHECK(original_open(&g, &device, 10));
+	original_ask(&g);
+	b = original_alloc(&g, 4096);
+	CHECK(b.handle && original_adds(&g, &b));
 	host_close(host);
 }
 
@@ -387,6 +402,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(its_guest_computes_with_our_host),
+		cmocka_unit_test(its_guest_computes_with_the_apir_capset),
 		cmocka_unit_test(its_guest_hears_4_and_the_functions_own_code),
 		cmocka_unit_test(its_guest_hears_why_a_library_is_of_no_use),
 		cmocka_unit_test(its_guest_may_fill_the_memory_and_goes_on_without_more),

@@ -98,6 +98,11 @@ no_permission() {
 no_device() {
     without none "no virtio-gpu render node in /dev/dri: give the virtual machine a virtio-gpu device, or set GGML_VIRTGPU_SOCKET"
 }
+# llama.cpp's own guest uses capset 4, or 10 where the variable is set
+original_guest() {
+    on venus "$BUILD/check/bin/original /dev/dri/renderD129 4 3; $BUILD/check/bin/original /dev/dri/renderD129 10 3"
+    [ "$(grep -c '^original: 3 buffers; right$' "$job.out")" = 2 ] || { cat "$job.out" "$job.err"; fail "it did not compute"; }
+}
 still_works() {
     on plain "$BUILD/check/bin/probe"
     must_have "$job.out" "  VirtGPU0"
@@ -108,6 +113,7 @@ check "a host of our own offers capset 10, which is used however GGML_REMOTING_U
 check "--venus-capset: 4 is used, and 10 where GGML_REMOTING_USE_APIR_CAPSET is set, to whatever" both_capsets venus
 check "VIRGL_ROUTE_VENUS_TO_APIR set but empty does the same" both_capsets route_empty
 check "VIRGL_ROUTE_VENUS_TO_APIR=0 does the same" both_capsets route_0
+check "llama.cpp's own guest computes with either capset" original_guest
 check "no library path on the host: one line, and llama.cpp goes on" no_path
 check "no GGML library on the host: one line, and llama.cpp goes on" no_library
 check "no backend library on the host: one line, and llama.cpp goes on" no_backend
