@@ -29,7 +29,7 @@ from_there() {
     chmod 700 "$home"
     # In a namespace of its own, so that nothing is there when the folder is removed.
     # shellcheck disable=SC2016 # expanded by the inner shell
-    unshare --mount --propagation private sh -ec '
+    unshare --mount --propagation unchanged sh -ec '
         mount --bind "$1" "$3/checkout"
         mount -o remount,bind,ro "$3/checkout"
         mount --bind "$2" "$3/build"
