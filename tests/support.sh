@@ -59,7 +59,8 @@ turn_end() {
 check() {
     case_run shared "$@"
 }
-# check_timed …: the same for a case with a time in its promise: no other runs meanwhile
+# check_timed …: the same for a case that measures how much time something takes or costs: no other runs meanwhile. A limit that is
+# ten times what is usual needs none.
 check_timed() {
     case_run exclusive "$@"
 }

@@ -78,8 +78,8 @@ interrupted() {
     cmp "$text" "$WORK/int.next"
 }
 
-check_timed "the worker killed in mid-generation: an error within 5 s, and the next program runs" ends_after worker_of
-check_timed "the door killed in mid-generation: an error within 5 s, and the next program runs" ends_after door_of
+check "the worker killed in mid-generation: an error within 5 s, and the next program runs" ends_after worker_of
+check "the door killed in mid-generation: an error within 5 s, and the next program runs" ends_after door_of
 check "a program whose neighbour's worker is killed goes on" other_goes_on
 check "SIGINT at 50 random moments ends llama-completion" interrupted
 checks_end

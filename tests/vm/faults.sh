@@ -57,13 +57,13 @@ door_killed() {
     within 10 none || fail "the worker is left behind"
 }
 
-check_timed "the worker killed in mid-generation: an error, the door and the VM go on, the next program runs" worker_killed
+check "the worker killed in mid-generation: an error, the door and the VM go on, the next program runs" worker_killed
 check "a program whose neighbour's worker is killed goes on" neighbour_goes_on
 check "the device reset in mid-generation, three times: an error, QEMU and the door go on, the next program runs" resets_survived 0.1 1.3 0.6
 for who in worker_of door_of "worker_of door_of"; do
     # shellcheck disable=SC2086 # several words
     check "the host stands still (${who//_of/}): the program waits, and its text is the native one" stands_still 9 gpu.log $who
 done
-check_timed "the host stands still for good (door): an error when the program's patience is over, and the next one runs" stands_still_for_good gpu.log door_of
-check_timed "the door killed in mid-generation: an error, and the VM goes on" door_killed
+check "the host stands still for good (door): an error when the program's patience is over, and the next one runs" stands_still_for_good gpu.log door_of
+check "the door killed in mid-generation: an error, and the VM goes on" door_killed
 checks_end
