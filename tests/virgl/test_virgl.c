@@ -639,6 +639,24 @@ SCENARIO(a_fence_that_the_real_library_refuses_holds_up_nobody)
 	vmm_stop();
 }
 
+/* Whether fences come by themselves or by polls: nobody polls here. */
+SCENARIO(a_worker_that_dies_is_gone_in_its_guests_word)
+{
+	const _Atomic uint32_t *word;
+	struct vmm_blob reply;
+	pid_t worker;
+
+	(void)unused;
+	open_context(0, &reply);
+	word = vmm_beat(1, &reply);
+	CHECK(word && vmm_beats(word) && vmm_beats(word));
+	worker = vmm_worker();
+	CHECK(kill(worker, SIGSTOP) == 0);
+	CHECK(kill(worker, SIGKILL) == 0);
+	CHECK(vmm_says_gone(word));
+	vmm_stop();
+}
+
 /* What came before the refused one is still pending. */
 SCENARIO(a_refused_fence_does_not_hide_the_one_before_it)
 {
@@ -905,6 +923,7 @@ int main(void)
 		cmocka_unit_test(a_context_with_many_early_blobs_is_the_real_librarys),
 		cmocka_unit_test(a_guest_cannot_take_the_vmms_descriptors),
 		cmocka_unit_test(a_guest_cannot_have_descriptors_wait_without_end),
+		cmocka_unit_test(a_worker_that_dies_is_gone_in_its_guests_word),
 		cmocka_unit_test(a_context_number_is_one_contexts),
 	};
 	char cpu[512];

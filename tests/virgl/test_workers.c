@@ -167,6 +167,23 @@ SCENARIO(a_servers_worker_that_dies_loses_its_context_only)
 	vmm_stop();
 }
 
+/* Stopped before, so that it can say nothing itself: the VMM's component does. */
+SCENARIO(a_servers_worker_that_dies_is_gone_in_its_guests_word)
+{
+	const _Atomic uint32_t *word;
+	struct vmm_blob reply;
+
+	(void)unused;
+	CHECK(vmm_start(VIRGL_FLAG_ASYNC_FENCES));
+	open_context(1, &reply);
+	word = vmm_beat(1, &reply);
+	CHECK(word && vmm_beats(word) && vmm_beats(word));
+	CHECK(kill(server_worker(&server), SIGSTOP) == 0);
+	CHECK(kill(server_worker(&server), SIGKILL) == 0);
+	CHECK(vmm_says_gone(word));
+	vmm_stop();
+}
+
 SCENARIO(a_context_that_goes_takes_its_worker_along)
 {
 	struct vmm_blob reply;
@@ -291,6 +308,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_is_not_there_is_told_and_survived),
 		cmocka_unit_test(the_libraries_are_the_servers_choice),
 		cmocka_unit_test(a_servers_worker_that_dies_loses_its_context_only),
+		cmocka_unit_test(a_servers_worker_that_dies_is_gone_in_its_guests_word),
 		cmocka_unit_test(a_context_that_goes_takes_its_worker_along),
 		cmocka_unit_test(a_vmm_that_dies_takes_its_workers_along),
 		cmocka_unit_test(what_a_servers_worker_started_ends_with_it),

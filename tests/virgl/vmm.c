@@ -134,6 +134,35 @@ int32_t vmm_devices(uint32_t ctx, struct vmm_blob *reply, int32_t base)
 	return n;
 }
 
+_Atomic uint32_t *vmm_beat(uint32_t ctx, struct vmm_blob *reply)
+{
+	const uint32_t offset = (uint32_t)reply->size - 64;
+	const uint32_t args[] = { 0, 2, APIR_GREETING_MAGIC, reply->res, offset };
+	uint32_t answer[3];
+
+	if (vmm_command(ctx, reply, APIR_HANDSHAKE, 0, args, sizeof args) != APIR_HANDSHAKE_MAGIC)
+		return NULL;
+	memcpy(answer, (char *)reply->ptr + sizeof(uint32_t), sizeof answer);
+	return answer[2] == APIR_GREETING_MAGIC ? (_Atomic uint32_t *)(void *)((char *)reply->ptr + offset) : NULL;
+}
+
+bool vmm_beats(const _Atomic uint32_t *word)
+{
+	uint32_t old = atomic_load(word);
+	int waited;
+
+	for (waited = 0; atomic_load(word) == old && waited < PATIENCE_MS; waited++)
+		usleep(1000);
+	return waited < PATIENCE_MS && atomic_load(word) != APIR_HEARTBEAT_GONE;
+}
+
+bool vmm_says_gone(const _Atomic uint32_t *word)
+{
+	for (int waited = 0; atomic_load(word) != APIR_HEARTBEAT_GONE && waited < PATIENCE_MS; waited++)
+		usleep(1000);
+	return atomic_load(word) == APIR_HEARTBEAT_GONE;
+}
+
 pid_t vmm_worker(void)
 {
 	return process_child(getpid(), "ggml-virtgpu-w");

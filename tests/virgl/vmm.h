@@ -52,6 +52,11 @@ void vmm_blob_drop(struct vmm_blob *b);
 int64_t vmm_command(uint32_t ctx, struct vmm_blob *reply, int32_t type, int32_t flags, const void *args, size_t size);
 /* Handshake, the library, one question about the device: how many devices it has. */
 int32_t vmm_devices(uint32_t ctx, struct vmm_blob *reply, int32_t type_base);
+/* A handshake that asks for a heartbeat: the guest's word of it, NULL: there is none. */
+_Atomic uint32_t *vmm_beat(uint32_t ctx, struct vmm_blob *reply);
+/* Whether the word beats, and whether it comes to say that the host is gone, within PATIENCE_MS. */
+bool vmm_beats(const _Atomic uint32_t *word);
+bool vmm_says_gone(const _Atomic uint32_t *word);
 /* The newest worker. */
 pid_t vmm_worker(void);
 
