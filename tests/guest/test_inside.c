@@ -22,6 +22,8 @@
 /* What the handler works with; nothing of it is the interrupted program's own. */
 static struct {
 	struct program *p;
+	struct abi_context *ctx;
+	struct abi_buffer *buffer;
 	struct abi_tensor *op, *bytes;
 	struct abi_graph *graph;
 	struct abi_backend *stream;
@@ -102,13 +104,14 @@ static void on_signal(int sig)
 
 static void handler_ready(struct program *p, struct net *n)
 {
-	struct abi_context *ctx = program_context(p);
 	struct sigaction a = { .sa_handler = on_signal };
 	size_t unused;
 
 	in_handler.p = p;
-	in_handler.bytes = p->g.new_tensor_4d(ctx, 0, BYTES / 4, 1, 1, 1);
-	CHECK(p->f.backend_alloc_ctx_tensors(ctx, p->gpu));
+	in_handler.ctx = program_context(p);
+	in_handler.bytes = p->g.new_tensor_4d(in_handler.ctx, 0, BYTES / 4, 1, 1, 1);
+	in_handler.buffer = p->f.backend_alloc_ctx_tensors(in_handler.ctx, p->gpu);
+	CHECK(in_handler.buffer);
 	in_handler.op = n->output;
 	in_handler.graph = n->graph;
 	in_handler.stream = p->g.dev_init(p->dev, NULL);
@@ -189,6 +192,8 @@ static void interrupted(void *unused)
 	CHECK(pthread_join(t, NULL) == 0);
 	CHECK(in_handler.calls > 20 && in_handler.wrong == 0);
 	p.g.backend_free(in_handler.stream);
+	p.g.buffer_free(in_handler.buffer);
+	p.g.free(in_handler.ctx);
 	net_free(&gpu, &p);
 	net_free(&other, &p);
 	program_end(&p);
