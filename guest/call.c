@@ -117,22 +117,37 @@ static void slot_settle(struct session *s, struct slot *slot)
 	slot->posted = NULL;
 }
 
+/* The first of those that were posted, up to that turn; NULL: none. */
+static struct slot *slot_first(struct session *s, uint64_t turn)
+{
+	struct slot *first = NULL;
+
+	for (size_t i = 0; i < SESSION_SLOTS; i++) {
+		struct slot *slot = &s->slots[i];
+
+		if (slot->posted && slot->turn <= turn && (!first || slot->turn < first->turn))
+			first = slot;
+	}
+	return first;
+}
+
 /* In the order in which they were posted, so that what follows from a loss is lost, too. */
 static void settle_up_to(struct session *s, uint64_t turn)
 {
-	for (;;) {
-		struct slot *first = NULL;
+	struct slot *first;
 
-		for (size_t i = 0; i < SESSION_SLOTS; i++) {
-			struct slot *slot = &s->slots[i];
-
-			if (slot->posted && slot->turn <= turn && (!first || slot->turn < first->turn))
-				first = slot;
-		}
-		if (!first)
-			return;
+	while ((first = slot_first(s, turn)))
 		slot_settle(s, first);
-	}
+}
+
+/* Those that have their answers: a slot that serves again is one blob less, and each is a mapping in the guest. */
+static void settle_answered(struct session *s)
+{
+	struct slot *first;
+
+	while ((first = slot_first(s, UINT64_MAX)) &&
+		atomic_load_explicit((const _Atomic uint32_t *)first->reply.ptr, memory_order_relaxed))
+		slot_settle(s, first);
 }
 
 void call_settle(struct call *c)
@@ -151,6 +166,7 @@ struct slot *call_slot(struct call *c, bool data)
 	struct session *s = c->session;
 	struct slot *slot = &s->slots[0];
 
+	settle_answered(s);
 	for (size_t i = 0; i < SESSION_SLOTS && slot->posted; i++)
 		slot = &s->slots[i];
 	if (slot->posted)
