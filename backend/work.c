@@ -30,6 +30,10 @@ static const struct {
 	{ "GATED_DELTA_NET", WORK_INNER },
 	{ "SOLVE_TRI", WORK_INNER },
 	{ "LIGHTNING_INDEXER", WORK_INNER },
+	{ "POOL_1D", WORK_WINDOW },
+	{ "POOL_2D", WORK_WINDOW_2D },
+	{ "POOL_2D_BACK", WORK_WINDOW_2D },
+	{ "GROUP_NORM", WORK_GROUPS },
 };
 
 bool work_learn(struct work *w, const struct abi_symbols *fn, const char *value)
@@ -60,16 +64,6 @@ static uint64_t times(uint64_t a, uint64_t b)
 	return __builtin_mul_overflow(a, b, &r) ? UINT64_MAX : r;
 }
 
-/* The first n dimensions'; 0: there is no such tensor. */
-static uint64_t elements(const struct abi_tensor *t, int n)
-{
-	uint64_t r = t ? 1 : 0;
-
-	for (int i = 0; t && i < n; i++)
-		r = times(r, t->ne[i] > 0 ? (uint64_t)t->ne[i] : 0);
-	return r;
-}
-
 static uint64_t more(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
@@ -80,10 +74,25 @@ static uint64_t dim(const struct abi_tensor *t, int i)
 	return t && t->ne[i] > 0 ? (uint64_t)t->ne[i] : 1;
 }
 
+/* The first n dimensions'; 0: there is no such tensor. An empty row counts as one: kernels go through all rows. */
+static uint64_t elements(const struct abi_tensor *t, int n)
+{
+	uint64_t r = t ? 1 : 0;
+
+	for (int i = 0; t && i < n; i++)
+		r = times(r, dim(t, i));
+	return r;
+}
+
+static uint64_t param(const struct abi_tensor *node, int i)
+{
+	return node->op_params[i] > 0 ? (uint64_t)node->op_params[i] : 1;
+}
+
 uint64_t work_add(const struct work *w, const struct abi_tensor *node, uint64_t sum)
 {
 	const struct abi_tensor *a = node->src[0], *b = node->src[1];
-	uint64_t result = elements(node, ABI_DIMS), read = result, cost, r;
+	uint64_t result = elements(node, ABI_DIMS), read = result, cost, rows, r;
 
 	for (int s = 0; s < ABI_SRCS; s++)
 		read = more(read, elements(node->src[s], ABI_DIMS));
@@ -102,7 +111,17 @@ uint64_t work_add(const struct work *w, const struct abi_tensor *node, uint64_t 
 		cost = more(cost, times(more(result, elements(b, ABI_DIMS)), elements(a, ABI_DIMS)));
 		break;
 	case WORK_ATTENTION:
-		cost = more(cost, times(times(elements(a, ABI_DIMS), dim(b, 1)), 2));
+		rows = times(times(dim(a, 1), dim(a, 2)), dim(a, 3));
+		cost = more(cost, times(times(rows, dim(b, 1)), dim(a, 0) + dim(node->src[2], 0)));
+		break;
+	case WORK_WINDOW:
+		cost = more(cost, times(read, param(node, 1)));
+		break;
+	case WORK_WINDOW_2D:
+		cost = more(cost, times(read, param(node, 1) * param(node, 2)));
+		break;
+	case WORK_GROUPS:
+		cost = more(cost, times(times(param(node, 0), dim(node, 3)), EACH));
 		break;
 	default:
 		break;

@@ -22,6 +22,9 @@ enum work_kind {
 	WORK_KERNEL, /* the first source is a kernel, gone through for each element of the result but for its last dimension */
 	WORK_KERNEL_ALL, /* for each of the result or of the second source, all of it */
 	WORK_ATTENTION,  /* each query meets every key, and every value */
+	WORK_WINDOW,     /* its second parameter for each element, */
+	WORK_WINDOW_2D,  /* and its third, however little of that lies over anything */
+	WORK_GROUPS,     /* its first parameter for each of the last dimension */
 };
 
 struct work {

@@ -59,6 +59,41 @@ static void zero_strides_over_more_elements_than_can_be_computed_are_refused(voi
 	free(heard);
 }
 
+/* What a kernel goes through without reading it counts, too. */
+static void a_loop_that_reads_little_is_refused_where_it_has_no_end(void **state)
+{
+	enum { N = 1 << 30 };
+	static const struct {
+		const char *op;
+		int32_t params[3];
+		uint32_t from[4], to[4];
+	} cases[] = {
+		{ "POOL_1D", { 1, INT32_MAX }, { 8, 1, 1, N }, { 8, 1, 1, N } },
+		{ "POOL_2D", { 1, INT32_MAX, INT32_MAX }, { 8, 8, 1, 1 }, { 8, 8, 1, 1 } },
+		{ "POOL_2D_BACK", { 1, INT32_MAX, INT32_MAX }, { 8, 8, 1, 1 }, { 8, 8, 1, 1 } },
+		{ "GROUP_NORM", { INT32_MAX }, { 8, 1, 1, N }, { 8, 1, 1, N } },
+		{ "SUM", { 0 }, { 0, N, N, 1 }, { 1, 1, 1, 1 } },
+	};
+
+	(void)state;
+	assert_int_equal(open_with(NULL), APIR_LOAD_OK);
+	assert_true(guest_loaded(&g));
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct wire_graph w = graph_add(&g);
+		struct apir_tensor *t = &w.tensors[2];
+
+		t->op = (uint32_t)ggml_op(cases[i].op);
+		t->src[1] = strcmp(cases[i].op, "POOL_2D_BACK") ? 0 : 2;
+		memcpy(t->op_params, cases[i].params, sizeof cases[i].params);
+		for (int k = 0; k < 3; k++) {
+			memcpy(w.tensors[k].ne, k == 2 ? cases[i].to : cases[i].from, sizeof w.tensors[k].ne);
+			memcpy(w.tensors[k].nb, (uint32_t[]){ 4, 0, 0, 0 }, sizeof w.tensors[k].nb);
+		}
+		assert_int_equal(graph_try(&g, &w), REFUSED);
+	}
+	assert_true(guest_computes(&g));
+}
+
 static void a_product_counts_with_its_inner_length(void **state)
 {
 	struct wire_graph w;
@@ -126,7 +161,7 @@ static void a_value_that_is_no_number_is_refused(void **state)
 static uint64_t prompt(const struct work *w, int64_t tokens, int64_t width, int64_t ff, int64_t layers, int64_t vocab)
 {
 	struct abi_tensor weight = { .ne = { width, width, 1, 1 } }, x = { .ne = { width, tokens, 1, 1 } };
-	struct abi_tensor q = { .ne = { 128, tokens, width / 128, 1 } }, k = q;
+	struct abi_tensor q = { .ne = { 128, tokens, width / 128, 1 } }, k = q, v = q;
 	struct abi_tensor node = { .ne = { width, tokens, 1, 1 }, .src = { &weight, &x } };
 	uint64_t sum = 0;
 
@@ -144,13 +179,29 @@ static uint64_t prompt(const struct work *w, int64_t tokens, int64_t width, int6
 		node.op = ggml_op("FLASH_ATTN_EXT");
 		node.src[0] = &q;
 		node.src[1] = &k;
+		node.src[2] = &v;
 		sum = work_add(w, &node, sum);
+		node.src[2] = NULL;
 		node.src[0] = &weight;
 		node.src[1] = &x;
 	}
 	node.op = ggml_op("MUL_MAT");
 	node.ne[0] = vocab;
 	return work_add(w, &node, sum);
+}
+
+/* Zero strides: as many values as one likes, which no query, key or result tells of. */
+static void attention_counts_with_its_values_width(void **state)
+{
+	struct abi_tensor q = { .ne = { 1, 1 << 10, 1, 1 } }, k = { .ne = { 1, 1 << 20, 1, 1 } },
+			  v = { .ne = { 1 << 20, 1 << 20, 1, 1 } };
+	struct abi_tensor node = { .ne = { 1, 1, 1, 1 }, .src = { &q, &k, &v } };
+	struct work w;
+
+	(void)state;
+	assert_true(work_learn(&w, ggml(), NULL));
+	node.op = ggml_op("FLASH_ATTN_EXT");
+	assert_int_equal(work_add(&w, &node, 0), ((UINT64_C(1) << 20) + 1) << 30);
 }
 
 static void a_prompt_of_4096_tokens_passes_by_far(void **state)
@@ -171,9 +222,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(zero_strides_over_more_elements_than_can_be_computed_are_refused, close_all),
+		cmocka_unit_test_teardown(a_loop_that_reads_little_is_refused_where_it_has_no_end, close_all),
 		cmocka_unit_test_teardown(a_product_counts_with_its_inner_length, close_all),
 		cmocka_unit_test_teardown(the_key_is_the_limit_of_all_nodes_together, close_all),
 		cmocka_unit_test(a_value_that_is_no_number_is_refused),
+		cmocka_unit_test(attention_counts_with_its_values_width),
 		cmocka_unit_test(a_prompt_of_4096_tokens_passes_by_far),
 	};
 
