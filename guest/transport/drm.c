@@ -7,7 +7,8 @@
  * go out on ring 0, long ones with a fence whose descriptor wakes the waiter. A fence can come late (hosts that
  * poll for finished work) or before the word that it answers for is visible here, so waiting looks at the
  * word in growing steps, and a fence without the word is given GRACE_MS before the host counts as gone.
- * Where the host takes no fences there is only the word to look at, in steps that grow with the wait.
+ * Where the host takes no fences, or the program can have none, there is only the word to look at, in steps that grow
+ * with the wait.
  */
 #include "guest/transport/transport.h"
 
@@ -120,17 +121,26 @@ static void fence_drop(struct drm_transport *d)
 		close(fd);
 }
 
+/* e->fence_fd is the fence's, where one was asked for and could be had: a program that may have no more descriptors goes
+ * without, since the word will tell, too. */
+static int execute(const struct drm_transport *d, struct virtgpu_execbuffer *e, bool fence)
+{
+	int err;
+
+	e->flags = VIRTGPU_EXEC_RING_IDX | (fence ? VIRTGPU_EXEC_FENCE_FD_OUT : 0);
+	e->fence_fd = -1;
+	err = node_ioctl(d->fd, VIRTGPU_IOCTL_EXECBUFFER, e);
+	if (!fence || (err != -EMFILE && err != -ENFILE))
+		return err;
+	return e->size ? execute(d, e, false) : 0;
+}
+
 /* An empty command is a fence behind everything before it. */
 static int drm_submit(struct transport *t, const void *cmd, size_t size, unsigned flags)
 {
 	bool fence = (flags & SUBMIT_FENCE) && t->takes_fences;
 	struct drm_transport *d = drm_of(t);
-	struct virtgpu_execbuffer e = {
-		.flags = VIRTGPU_EXEC_RING_IDX | (fence ? VIRTGPU_EXEC_FENCE_FD_OUT : 0),
-		.size = (uint32_t)round_up(size, 4),
-		.command = (uintptr_t)cmd,
-		.fence_fd = -1,
-	};
+	struct virtgpu_execbuffer e = { .size = (uint32_t)round_up(size, 4), .command = (uintptr_t)cmd };
 	int err;
 
 	if (size > sizeof d->padded)
@@ -140,11 +150,11 @@ static int drm_submit(struct transport *t, const void *cmd, size_t size, unsigne
 		memcpy(d->padded, cmd, size);
 		e.command = (uintptr_t)d->padded;
 	}
-	err = node_ioctl(d->fd, VIRTGPU_IOCTL_EXECBUFFER, &e);
+	err = execute(d, &e, fence);
 	if (err)
 		return err;
 	fence_drop(d);
-	d->fence_fd = fence ? fd_above_std(e.fence_fd) : -1;
+	d->fence_fd = e.fence_fd < 0 ? -1 : fd_above_std(e.fence_fd);
 	return 0;
 }
 
@@ -214,13 +224,15 @@ static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeo
 		err = drm_submit(t, NULL, 0, SUBMIT_FENCE);
 	if (err)
 		return word_set(word) ? 1 : err;
+	if (d->fence_fd < 0)
+		return word_wait(d, word, deadline);
 	while (!word_set(word)) {
 		struct pollfd p = { .fd = d->fence_fd, .events = POLLIN };
 		int left = deadline_left(deadline, WAIT_SLICE_MS);
 
 		if (!left)
 			return word_set(word);
-		if (d->fence_fd < 0 || poll(&p, 1, left) > 0)
+		if (poll(&p, 1, left) > 0)
 			return grace_wait(word, deadline);
 	}
 	return 1;

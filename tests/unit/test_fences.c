@@ -86,7 +86,7 @@ static void host_execute(const void *cmd, size_t size, bool fence)
 		host.answering = pthread_create(&host.last, NULL, answer_later, NULL) == 0;
 }
 
-static const struct fake_drm node = {
+static struct fake_drm node = {
 	.driver = "virtio_gpu",
 	.capsets = 1u << APIR_CAPSET_VENUS,
 	.execute = host_execute,
@@ -174,6 +174,24 @@ static void ours_is_sent_them_once_it_has_answered_the_greeting(void **state)
 	session_down();
 }
 
+/* Its limit of descriptors is reached: that is no fault of the host's, and not for ever. */
+static void a_program_that_can_have_no_fence_is_answered(void **state)
+{
+	(void)state;
+	session_up(OURS);
+	node.no_fence = EMFILE;
+	host.commands = host.fences = host.empty = 0;
+	assert_int_equal(run(true, 0), APIR_FORWARD_OK);
+	assert_int_equal(run(false, 0), APIR_FORWARD_OK); /* nor can it wait with one */
+	assert_int_equal(host.commands, 2);
+	assert_int_equal(host.fences + host.empty, 0);
+	node.no_fence = 0;
+	assert_int_equal(run(true, 0), APIR_FORWARD_OK);
+	assert_int_equal(host.fences, 1);
+	assert_true(session_alive(&session));
+	session_down();
+}
+
 static void a_wait_without_fences_ends_at_its_limit(void **state)
 {
 	(void)state;
@@ -228,6 +246,7 @@ int main(void)
 		cmocka_unit_test(a_host_that_never_signals_is_sent_none),
 		cmocka_unit_test(plain_sends_none),
 		cmocka_unit_test(ours_is_sent_them_once_it_has_answered_the_greeting),
+		cmocka_unit_test(a_program_that_can_have_no_fence_is_answered),
 		cmocka_unit_test(a_wait_without_fences_ends_at_its_limit),
 		cmocka_unit_test(a_wait_without_fences_ends_with_the_device),
 		cmocka_unit_test(a_virtual_machine_without_a_blob_is_told_both_causes),
