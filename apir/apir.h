@@ -64,7 +64,8 @@ void apir_route_venus(struct apir *a);
 int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name);
 void apir_context_destroy(struct apir *a, uint32_t ctx_id);
 
-/* Makes a sealed memfd of `size` bytes (rounded up to a page), zeroed. -EDQUOT over the limits. */
+/* Makes a sealed memfd of `size` bytes (rounded up to a page), zeroed. -EDQUOT over the limits, or while what was given up
+ * isn't gone. */
 int apir_blob_create(struct apir *a, uint32_t res_id, uint64_t size);
 /* Takes memory that somebody else made in as a blob: fd is duplicated. What could be shrunk under its users is sealed
  * first, or refused with -EPERM. */
@@ -85,7 +86,7 @@ void apir_kick(struct apir *a);
  * context: -ENOENT; a guest that floods: -ENOBUFS, and the context is lost. */
 int apir_submit(struct apir *a, uint32_t ctx_id, uint32_t ring, const void *cmd, size_t size);
 /* Asks for fence_done(ctx_id, ring, fence_id) once everything submitted so far is done; on a dead context it is
- * reported by the next apir_dispatch(). -ENOENT: no such context, no report will come. */
+ * reported by the next apir_dispatch(). -ENOENT: no such context, no report will come. -EINVAL: ring 2^32 - 2 is ours. */
 int apir_fence(struct apir *a, uint32_t ctx_id, uint32_t ring, uint64_t fence_id);
 
 #endif

@@ -36,6 +36,21 @@ static int slot_make(struct apir *a)
 	return 0;
 }
 
+/* What was taken away lives on until its worker has heard of it, and one that computes hears nothing. A guest may have as
+ * much of that as of blobs. */
+static bool leaves_room(const struct apir *a, uint64_t size)
+{
+	uint64_t left = a->limits.blob_bytes - a->blob_bytes;
+
+	left = range_ok(left, a->limits.blob_bytes, UINT64_MAX) ? left + a->limits.blob_bytes : UINT64_MAX;
+	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
+		uint64_t leaving = a->contexts[i].leaving;
+
+		left -= leaving < left ? leaving : left;
+	}
+	return size <= left;
+}
+
 /* A slot for a blob of `size` bytes, within the quota; slot_fill() takes it. */
 static int slot_find(struct apir *a, uint32_t res_id, uint64_t size, struct blob **out)
 {
@@ -49,6 +64,12 @@ static int slot_find(struct apir *a, uint32_t res_id, uint64_t size, struct blob
 		log_warn("blob %" PRIu32 " of %" PRIu64 " bytes is over the quota (%" PRIu32 " blobs, %" PRIu64
 			 " bytes)",
 			res_id, size, a->limits.blobs, a->limits.blob_bytes);
+		return -EDQUOT;
+	}
+	if (!leaves_room(a, size)) {
+		log_warn("blob %" PRIu32 " of %" PRIu64
+			 " bytes is over the quota: what was given up before is still its worker's, which is busy",
+			res_id, size);
 		return -EDQUOT;
 	}
 	err = slot_make(a);
@@ -171,8 +192,8 @@ static void blob_detach(struct apir *a, struct context *c, struct blob *b)
 	b->attached &= ~bit;
 	if (c->beat.res_id == b->res_id) /* the memory is not to live on by us */
 		beat_stop(&c->beat);
-	if (c->state == CTX_LIVE)
-		context_send(a, c, &m, NULL, 0, -1);
+	if (c->state == CTX_LIVE && context_send(a, c, &m, NULL, 0, -1) == 0)
+		context_leaves(a, c, b->size);
 }
 
 int apir_blob_detach(struct apir *a, uint32_t ctx_id, uint32_t res_id)

@@ -120,6 +120,7 @@ void context_reap(struct apir *a, struct context *c)
 {
 	if (!link_reap(&c->link))
 		return;
+	c->leaving = 0;
 	if (c->state == CTX_LEAVING)
 		c->state = CTX_FREE;
 	else
@@ -135,8 +136,11 @@ void apir_context_destroy(struct apir *a, uint32_t ctx_id)
 		return;
 	beat_stop(&c->beat);
 	bit = UINT64_C(1) << (c - a->contexts);
-	for (size_t i = 0; i < a->n_blobs; i++)
+	for (size_t i = 0; i < a->n_blobs; i++) {
+		if (a->blobs[i].attached & bit)
+			c->leaving += a->blobs[i].size; /* until its worker has ended */
 		a->blobs[i].attached &= ~bit;
+	}
 	burst_send(a, c);
 	link_flush(&c->link);
 	link_hang_up(&c->link);

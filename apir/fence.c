@@ -25,6 +25,8 @@ int apir_fence(struct apir *a, uint32_t ctx_id, uint32_t ring, uint64_t fence_id
 	struct context *c = context_find(a, ctx_id);
 	struct worker_msg m = { .type = WORKER_FENCE, .id = ring, .value = fence_id };
 
+	if (ring == RING_OURS)
+		return -EINVAL;
 	if (!c)
 		return -ENOENT;
 	if (c->n_fences == c->room_fences) {
@@ -46,8 +48,20 @@ int apir_fence(struct apir *a, uint32_t ctx_id, uint32_t ring, uint64_t fence_id
 	return 0;
 }
 
+void context_leaves(struct apir *a, struct context *c, uint64_t bytes)
+{
+	const struct worker_msg m = { .type = WORKER_FENCE, .id = RING_OURS, .value = bytes };
+
+	c->leaving += bytes;
+	context_send(a, c, &m, NULL, 0, -1);
+}
+
 void fence_done(struct apir *a, struct context *c, uint32_t ring, uint64_t id)
 {
+	if (ring == RING_OURS) { /* who lies here could as well keep the memory */
+		c->leaving -= id < c->leaving ? id : c->leaving;
+		return;
+	}
 	for (size_t i = 0; i < c->n_fences; i++) {
 		if (c->fences[i].ring == ring && c->fences[i].id == id) {
 			c->n_fences--;

@@ -13,8 +13,9 @@
 #include "apir/link.h"
 #include "platform/events.h"
 
-#define MAX_CONTEXTS    64   /* a blob's attachments are one word of bits */
-#define WORKER_GRACE_MS 6000 /* from hanging up on a worker to killing it */
+#define MAX_CONTEXTS    64               /* a blob's attachments are one word of bits */
+#define RING_OURS       (UINT32_MAX - 1) /* of fences that the door asks for itself; nobody else's */
+#define WORKER_GRACE_MS 6000             /* from hanging up on a worker to killing it */
 
 struct fence {
 	uint32_t ring;
@@ -38,6 +39,7 @@ struct context {
 	uint8_t *burst;    /* commands that apir_kick() will send; kept with the slot */
 	size_t n_burst;
 	struct beat beat;
+	uint64_t leaving; /* bytes of blobs that were taken away, and that the worker may still have */
 };
 
 struct blob {
@@ -84,6 +86,9 @@ void alarm_set(struct apir *a);
 
 /* blob.c: the worker says where its heartbeat is; once a context. */
 void context_beat(struct apir *a, struct context *c, uint32_t res_id, uint64_t offset);
+
+/* fence.c: the context's worker is to say when it has done what came before: then `bytes` of its memory are gone. */
+void context_leaves(struct apir *a, struct context *c, uint64_t bytes);
 
 /* configure.c: sends a context that starts all that is configured for it. 0 or -errno. */
 int context_configure(struct apir *a, struct context *c);

@@ -127,6 +127,59 @@ static void quotas_hold(void **state)
 	host_close(q);
 }
 
+/* While its worker doesn't look, what a guest gives up waits in the worker's socket, alive. */
+static void what_was_given_up_counts_until_its_worker_let_go(void **state)
+{
+	struct apir_limits limits = { .blob_bytes = 1 << 20 };
+	struct host *q = host_open(&limits, HOST_BARE);
+	int made = 0;
+	pid_t first;
+
+	(void)state;
+	assert_non_null(q);
+	assert_int_equal(apir_context_create(q->apir, 1, "one"), 0);
+	assert_true(host_fence(q, 1));
+	kill(host_worker(q), SIGSTOP);
+	while (made < 20 && apir_blob_create(q->apir, 1, 1 << 20) == 0) {
+		assert_int_equal(apir_blob_attach(q->apir, 1, 1), 0);
+		if (made % 2)
+			assert_int_equal(apir_blob_detach(q->apir, 1, 1), 0);
+		assert_int_equal(apir_blob_unref(q->apir, 1), 0);
+		made++;
+	}
+	kill(host_worker(q), SIGCONT);
+	assert_int_equal(made, 2);
+	assert_int_equal(apir_fence(q->apir, 1, UINT32_MAX - 1, 1), -EINVAL);
+	/* It hears of all, and there is room again, as often as one likes. */
+	for (int i = 0; i < 5; i++) {
+		assert_true(host_fence(q, 1));
+		assert_int_equal(apir_blob_create(q->apir, 1, 1 << 20), 0);
+		assert_int_equal(apir_blob_attach(q->apir, 1, 1), 0);
+		assert_int_equal(apir_blob_unref(q->apir, 1), 0);
+	}
+	/* So it is with a context that is to go, until it is gone. */
+	assert_true(host_fence(q, 1));
+	assert_int_equal(apir_blob_create(q->apir, 1, 1 << 20), 0);
+	assert_int_equal(apir_blob_attach(q->apir, 1, 1), 0);
+	first = host_worker(q);
+	kill(first, SIGSTOP);
+	apir_context_destroy(q->apir, 1);
+	assert_int_equal(apir_blob_unref(q->apir, 1), 0);
+	assert_int_equal(apir_blob_create(q->apir, 1, 1 << 20), 0);
+	assert_int_equal(apir_context_create(q->apir, 2, "two"), 0);
+	assert_int_equal(apir_blob_attach(q->apir, 2, 1), 0);
+	kill(host_worker(q), SIGSTOP);
+	assert_int_equal(apir_blob_unref(q->apir, 1), 0);
+	assert_int_equal(apir_blob_create(q->apir, 1, 1 << 20), -EDQUOT);
+	kill(first, SIGKILL);
+	kill(host_worker(q), SIGKILL);
+	assert_true(host_loses(q, 2));
+	for (int i = 0; i < 500 && apir_blob_create(q->apir, 1, 1 << 20); i++)
+		host_step(q, 20);
+	assert_int_equal(apir_blob_create(q->apir, 1, 1 << 20), -EEXIST);
+	host_close(q);
+}
+
 /* A guest that makes its buffers of blobs and frees none has many: what ends that is the memory. */
 static void many_small_blobs_are_bounded_by_their_bytes(void **state)
 {
@@ -496,6 +549,7 @@ int main(void)
 		TEST(a_missing_worker_is_an_error_of_the_context),
 		TEST(blobs_are_sealed),
 		TEST(quotas_hold),
+		TEST(what_was_given_up_counts_until_its_worker_let_go),
 		TEST(many_small_blobs_are_bounded_by_their_bytes),
 		TEST(fences_are_done_in_order),
 		TEST(a_killed_worker_costs_its_own_context_only),
