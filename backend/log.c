@@ -65,21 +65,23 @@ void backend_log_open(void)
 	pthread_once(&once, log_open);
 }
 
-/* stderr is limited; who names a file wants everything. */
+/* What a guest can provoke must not fill a disk; who names a file gets more. */
 static bool line_allowed(void)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static struct rate rate;
+	static struct rate rates[2];
+	bool to_file = file, allowed;
 	unsigned dropped = 0;
-	bool allowed;
+	char line[96];
 
-	if (file)
-		return true;
 	pthread_mutex_lock(&lock);
-	allowed = rate_take(&rate, RATE_LINES, &dropped);
+	allowed = rate_take(&rates[to_file], to_file ? RATE_LINES_FILE : RATE_LINES, &dropped);
 	pthread_mutex_unlock(&lock);
-	if (dropped)
-		fprintf(stderr, "ggml-virtgpu-backend: %u lines were too many and left out\n", dropped);
+	if (dropped) {
+		snprintf(line, sizeof line, "ggml-virtgpu-backend: %u lines were too many and left out\n", dropped);
+		if (!file_write(line))
+			fputs(line, stderr);
+	}
 	return allowed;
 }
 

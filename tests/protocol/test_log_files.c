@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "proto/rate.h"
 #include "proto/util.h"
 #include "tests/protocol/harness.h"
 #include "tests/protocol/reference.h"
@@ -71,6 +73,7 @@ static char *log_heard(const char *variable, const char *path)
 #define BACKEND_LOG "APIR_LLAMA_CPP_LOG_TO_FILE"
 #define APIR_LINE   WORKER "cannot open the APIR backend library (VIRGL_APIR_BACKEND_LIBRARY): /nowhere/lib.so: *"
 #define GGML_LINE   BACKEND "ggml.threads: '0' is no number from 1 to 512"
+#define FLOOD       12000 /* more than two windows' lines of proto/rate.h */
 #define DEBUG_LINE  BACKEND "computing with 2 threads"
 
 static void said(const char *heard, const char *pattern, int times)
@@ -162,12 +165,56 @@ static void log_of_the_backend_is_appended_and_has_everything(void **state)
 	free(text);
 }
 
+/* As many lines as a guest likes to provoke, and one with lines of its own. */
+static void talkative(void *unused)
+{
+	static const char version[] = "0.27.0\nggml-virtgpu-backend: all is well";
+	struct host *h;
+
+	(void)unused;
+	h = host_open(NULL, HOST_GGML);
+	CHECK(h && guest_open(&g, h, 1) && guest_ready(&g));
+	args_start(&g);
+	arg_u64(&g, sizeof version);
+	arg_bytes(&g, version, round_up(sizeof version, 4));
+	CHECK(forward(&g, APIR_FN_NAMES) == 0);
+	for (int i = 0; i < FLOOD; i++)
+		CHECK(buffer_free(&g, 0) == REFUSED);
+	guest_close(&g);
+	host_close(h);
+}
+
+static void a_guest_cannot_fill_the_log_of_the_backend_nor_write_its_lines(void **state)
+{
+	struct timespec a, b;
+	char *text, *heard;
+	int lines, windows;
+
+	(void)state;
+	file_make(word("LOG"), "", 0600);
+	setenv(BACKEND_LOG, word("LOG"), 1);
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	assert_int_equal(child_run_heard(talkative, NULL, &heard), 0);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	unsetenv(BACKEND_LOG);
+	free(heard);
+	text = file_text(word("LOG"));
+	assert_non_null(text);
+	said(text, BACKEND "context 1: the guest's ggml is 0.27.0, ours 0.25.1", 1);
+	said(text, BACKEND "all is well*", 0);
+	lines = lines_like(text, BACKEND "context 1: buffer_free_buffer: code 2");
+	windows = (int)(b.tv_sec - a.tv_sec) / RATE_SECONDS + 2;
+	assert_in_range(lines, 1000, windows * RATE_LINES_FILE);
+	free(text);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
 {
 	static const struct CMUnitTest more[] = {
 		TEST(log_unset_goes_to_stderr),
+		TEST(a_guest_cannot_fill_the_log_of_the_backend_nor_write_its_lines),
 		TEST(log_of_the_component_is_appended_and_has_everything),
 		TEST(log_of_the_backend_is_appended_and_has_everything),
 	};
