@@ -222,6 +222,7 @@ static int session_start(struct session *s, char *err, size_t err_size)
 		s->transport->waited = peer_waited;
 		s->transport->user = s;
 	}
+	s->transport->answer_ms = SESSION_BEATLESS_MS; /* it may be computing before it looks at what is asked */
 	return e ? e : session_load(s, err, err_size);
 }
 

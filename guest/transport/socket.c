@@ -53,6 +53,8 @@ static int held_send(struct socket_transport *s)
 
 	s->vtest.waited = s->base.waited;
 	s->vtest.user = s->base.user;
+	if (s->base.answer_ms)
+		s->vtest.timeout_ms = s->base.answer_ms;
 	s->n_held = 0;
 	return n ? vtest_send_raw(&s->vtest, s->held, n) : 0;
 }

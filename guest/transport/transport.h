@@ -60,9 +60,10 @@ struct transport_ops {
 
 struct transport {
 	const struct transport_ops *ops;
-	/* Told of each slice of a wait for the peer to take or to say something; < 0 ends it. NULL: it may take some seconds. */
+	/* Told of each slice of a wait for the peer to take or to say something; < 0 ends it. NULL: it may take answer_ms. */
 	int (*waited)(void *user, uint32_t ms);
 	void *user;
+	int answer_ms;      /* 0: some seconds, as while we don't know who it is */
 	uint32_t capset_id; /* APIR_CAPSET_APIR or APIR_CAPSET_VENUS */
 	/* The host has proved to be ours, so it takes fences and empty commands. llama.cpp's own virglrenderer ends the
 	 * context for a fence, or takes it and never signals it. Set by the session; false at first. */

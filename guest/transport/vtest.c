@@ -23,7 +23,7 @@ int vtest_connect(struct vtest *v, const char *path)
 	const struct timeval limit = { .tv_sec = VTEST_TIMEOUT_MS / 1000 };
 	int flags;
 
-	*v = (struct vtest){ .fd = -1 };
+	*v = (struct vtest){ .fd = -1, .timeout_ms = VTEST_TIMEOUT_MS };
 	if (strlen(path) >= sizeof addr.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(addr.sun_path, path, strlen(path));
@@ -71,7 +71,7 @@ static int wait_for(struct vtest *v, short events, int64_t deadline)
 
 	for (;;) {
 		int64_t start = deadline_now(), took;
-		int n = poll(&p, 1, v->waited ? WAIT_SLICE_MS : deadline_left(deadline, VTEST_TIMEOUT_MS)), err;
+		int n = poll(&p, 1, v->waited ? WAIT_SLICE_MS : deadline_left(deadline, v->timeout_ms)), err;
 
 		if (n > 0)
 			return 0;
@@ -88,7 +88,7 @@ static int wait_for(struct vtest *v, short events, int64_t deadline)
 
 int vtest_send_raw(struct vtest *v, const void *msg, size_t size)
 {
-	int64_t deadline = deadline_after(VTEST_TIMEOUT_MS);
+	int64_t deadline = deadline_after(v->timeout_ms);
 	const uint8_t *at = msg;
 
 	if (v->broken)
@@ -129,7 +129,7 @@ int vtest_send(struct vtest *v, uint32_t command, const void *data, size_t size)
 /* Reads exactly `size` bytes; the control data, if any, comes with the first of them. */
 static int receive_all(struct vtest *v, void *data, size_t size, struct msghdr *msg)
 {
-	int64_t deadline = deadline_after(VTEST_TIMEOUT_MS);
+	int64_t deadline = deadline_after(v->timeout_ms);
 	struct iovec iov = { .iov_base = data, .iov_len = size };
 
 	if (v->broken)

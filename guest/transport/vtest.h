@@ -2,7 +2,7 @@
 /*
  * The client's end of a vtest connection: one request at a time, each ended by its reply or by an error.
  *
- * No call waits longer than VTEST_TIMEOUT_MS, or than `waited` lets it. After a failure in the middle of a message nobody knows where
+ * No call waits longer than timeout_ms, or than `waited` lets it. After a failure in the middle of a message nobody knows where
  * the next one starts, so the connection is marked broken and everything returns -EPIPE from then on.
  */
 #ifndef GUEST_TRANSPORT_VTEST_H
@@ -19,6 +19,7 @@
 struct vtest {
 	int fd; /* owned; -1: none */
 	bool broken;
+	int timeout_ms; /* VTEST_TIMEOUT_MS at first */
 	/* transport.h's */
 	int (*waited)(void *user, uint32_t ms);
 	void *user;

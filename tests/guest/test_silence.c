@@ -12,10 +12,12 @@
 
 #include "guest/transport/deadline.h"
 #include "tests/support/capture.h"
+#include "tests/support/minimal.h"
 #include "tests/support/process.h"
 
 #define PATIENCE     "GGML_VIRTGPU_PATIENCE"
 #define STANDS_S     8
+#define BUSY_MS      6500 /* more than a server may take to greet */
 #define AT_MOST_MS   5000 /* that a loaded machine adds to a limit */
 #define KILLED_BY_MS 5000
 
@@ -70,9 +72,9 @@ struct pair {
 
 #define LARGE ((size_t)9 << 20)
 
-static void pair_make(struct pair *w, const struct server *on)
+static void pair_make(struct pair *w, const char *socket)
 {
-	program_start(&w->p, on->socket);
+	program_start(&w->p, socket);
 	net_make(&w->gpu, &w->p, w->p.gpu, 64, 2, 1);
 	net_make(&w->cpu, &w->p, w->p.cpu, 64, 2, 1);
 	w->large = w->p.g.new_tensor_4d(w->gpu.ctx, 0, LARGE / sizeof(float), 1, 1, 1);
@@ -111,7 +113,7 @@ static void scene_start(struct scene *s, struct pair *w, pthread_t *t)
 	CHECK(server_start(&s->server, NULL));
 	if (s->patience)
 		setenv(PATIENCE, s->patience, 1);
-	pair_make(w, &s->server);
+	pair_make(w, s->server.socket);
 	CHECK(pthread_create(t, NULL, befall, s) == 0);
 }
 
@@ -250,7 +252,7 @@ static void asks_a_door_that_stops(void *arg)
 	pthread_t t;
 
 	CHECK(server_start(&s->server, NULL));
-	pair_make(&w, &s->server);
+	pair_make(&w, s->server.socket);
 	pair_agrees(&w, 1);
 	CHECK(pthread_create(&t, NULL, befall, s) == 0);
 	while (!s->struck)
@@ -271,6 +273,34 @@ static void a_door_that_stops_while_it_is_asked_is_waited_for_too(void **state)
 	assert_int_equal(child_run_heard(asks_a_door_that_stops, &s, &text), 0);
 	assert_non_null(strstr(text, "the host has not answered for 3 s; waiting up to 60 s"));
 	free(text);
+}
+
+static void *goes_on_later(void *pid)
+{
+	usleep(BUSY_MS * 1000);
+	kill(*(pid_t *)pid, SIGCONT);
+	return NULL;
+}
+
+/* It computes in the process that also makes blobs, and has no word to keep going meanwhile. */
+SCENARIO(a_host_that_is_not_ours_may_be_busy_when_it_is_asked)
+{
+	struct minimal host;
+	struct pair w;
+	pthread_t t;
+	pid_t busy;
+
+	(void)unused;
+	CHECK(minimal_start(&host, NULL));
+	pair_make(&w, host.socket);
+	pair_agrees(&w, 1);
+	busy = process_child(host.pid, "minimal");
+	CHECK(busy > 0 && kill(busy, SIGSTOP) == 0);
+	CHECK(pthread_create(&t, NULL, goes_on_later, &busy) == 0);
+	pair_agrees(&w, 16); /* which wants memory that wasn't there before */
+	CHECK(pthread_join(t, NULL) == 0);
+	pair_free(&w);
+	minimal_stop(&host);
 }
 
 static void *door_dies(void *arg)
@@ -294,7 +324,7 @@ SCENARIO(a_hang_up_ends_the_wait_for_a_silent_host)
 	(void)unused;
 	setenv(PATIENCE, "600", 1);
 	CHECK(server_start(&s.server, NULL));
-	pair_make(&w, &s.server);
+	pair_make(&w, s.server.socket);
 	pair_agrees(&w, 1);
 	worker = server_worker(&s.server);
 	CHECK(worker > 0 && kill(worker, SIGSTOP) == 0);
@@ -315,7 +345,7 @@ static void paused_program(void *pipe_end)
 	char c = 'x';
 
 	setenv(PATIENCE, "3", 1);
-	pair_make(&w, &server);
+	pair_make(&w, server.socket);
 	for (uint32_t i = 1; i < 40; i++)
 		pair_agrees(&w, i);
 	CHECK(write(*(int *)pipe_end, &c, 1) == 1);
@@ -378,6 +408,7 @@ int main(void)
 		cmocka_unit_test(silence_beyond_the_programs_patience_is_an_error),
 		cmocka_unit_test(a_death_is_known_at_once_whatever_the_patience),
 		cmocka_unit_test(a_door_that_stops_while_it_is_asked_is_waited_for_too),
+		cmocka_unit_test(a_host_that_is_not_ours_may_be_busy_when_it_is_asked),
 		cmocka_unit_test(a_hang_up_ends_the_wait_for_a_silent_host),
 		cmocka_unit_test(a_program_that_was_stopped_does_not_take_it_for_the_hosts_silence),
 	};
