@@ -101,6 +101,7 @@ struct supervisor {
 	struct host_options *host;
 	uint64_t window; /* bytes, 0: default */
 	bool venus;
+	int private_fd; /* that door processes don't keep open; -1: none */
 };
 
 /* Listens; replaces a stale socket file. 0, or -errno having said why. */

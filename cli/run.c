@@ -83,6 +83,7 @@ int verb_run(int argc, char **argv)
 		rmdir(dir);
 		return 1;
 	}
+	s.private_fd = sweeper.fd;
 	err = door_listen(&door);
 	pid = err ? -1 : fork();
 	if (pid == 0)

@@ -41,7 +41,7 @@ int verb_serve(int argc, char **argv)
 		HOST_LONG_OPTIONS, { 0 } };
 	static struct host_options host;
 	static struct door doors[MAX_DOORS];
-	struct supervisor s = { .doors = doors, .host = &host };
+	struct supervisor s = { .doors = doors, .host = &host, .private_fd = -1 };
 	int opt, err = 0;
 
 	apir_log_name("serve");

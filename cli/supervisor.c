@@ -133,6 +133,8 @@ static void door_process(const struct supervisor *s, const struct door *d, int c
 	signals_release();
 	for (size_t i = 0; i < s->n_doors; i++)
 		close(s->doors[i].fd);
+	if (s->private_fd >= 0)
+		close(s->private_fd);
 	apir_log_name("%s %d", names[d->kind], (int)getpid());
 	switch (d->kind) {
 	case DOOR_VHOST_USER:

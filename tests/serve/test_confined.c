@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A host that may less than we are used to: filters of system calls as older container runtimes have them, limits of files
- * and descriptors; and `run` that is killed. What can be done without is done without; else a line says what is missing.
+ * and descriptors; and `run` that is killed, or whose door is stopped. What can be done without is done without; else a line says what is missing.
  */
 #include "tests/support/cm.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <glob.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -167,9 +168,9 @@ static bool empty(const char *path)
 	return none;
 }
 
-static void run_in(void *tmp)
+static pid_t run_start(const char *tmp, pid_t *command)
 {
-	pid_t run, command = 0;
+	pid_t run;
 
 	setenv("TMPDIR", tmp, 1);
 	run = fork();
@@ -178,11 +179,19 @@ static void run_in(void *tmp)
 			"--backend", test_path("TEST_BACKEND"), "--", "/bin/sleep", "60", (char *)NULL);
 		_exit(127);
 	}
-	for (int i = 0; i < 20000 && !command; i++) {
-		command = process_child(run, "sleep");
+	*command = 0;
+	for (int i = 0; i < 20000 && !*command; i++) {
+		*command = process_child(run, "sleep");
 		usleep(1000);
 	}
-	CHECK(command && !empty(tmp));
+	CHECK(*command && !empty(tmp));
+	return run;
+}
+
+static void run_in(void *tmp)
+{
+	pid_t command, run = run_start(tmp, &command);
+
 	kill(run, SIGKILL);
 	waitpid(run, NULL, 0);
 	for (int i = 0; i < 20000 && !empty(tmp); i++)
@@ -203,6 +212,43 @@ static void run_that_is_killed_leaves_no_file(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Whatever became of its doors: it gives them 8 s. */
+static void run_with_a_stopped_door(void *tmp)
+{
+	pid_t command, run = run_start(tmp, &command), door = 0;
+	struct vtest v;
+	glob_t found;
+	char pattern[128];
+
+	snprintf(pattern, sizeof pattern, "%s/*/socket", (char *)tmp);
+	CHECK(glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc == 1);
+	CHECK(vtest_connect(&v, found.gl_pathv[0]) == 0);
+	globfree(&found);
+	for (int i = 0; i < 20000 && !door; i++) {
+		door = process_child(run, "ggml-virtgpu");
+		usleep(1000);
+	}
+	CHECK(door > 0);
+	kill(door, SIGSTOP);
+	kill(command, SIGKILL);
+	CHECK(process_ends(run, 40000));
+	kill(door, SIGKILL);
+	vtest_close(&v);
+	CHECK(empty(tmp));
+}
+
+static void run_ends_though_its_door_stands_still(void **state)
+{
+	char tmp[] = "/tmp/test-run-XXXXXX";
+	int status;
+
+	(void)state;
+	assert_non_null(mkdtemp(tmp));
+	status = child_run(run_with_a_stopped_door, tmp);
+	assert_int_equal(rmdir(tmp), 0);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +257,7 @@ int main(void)
 		cmocka_unit_test(where_files_are_limited_a_line_says_so_and_the_door_lives),
 		cmocka_unit_test(where_descriptors_are_few_a_blob_is_refused_and_the_door_lives),
 		cmocka_unit_test(run_that_is_killed_leaves_no_file),
+		cmocka_unit_test(run_ends_though_its_door_stands_still),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
