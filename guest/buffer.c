@@ -326,6 +326,7 @@ static struct abi_buffer *buffer_place(struct buffer *b, size_t size)
 		say_error("alloc_buffer: the host's device has no %zu bytes", size);
 	if (!made)
 		return NULL;
+	b->object = made;
 	session_lock(&plugin.session);
 	loss_buffer_begin(b);
 	atomic_fetch_add(&epoch, 1);

@@ -2,6 +2,8 @@
 /* See loss.h. A buffer's taints are a bit a stream, and two for nobody; a list of all buffers serves to take one away. */
 #include "guest/loss.h"
 
+#include "ggml-abi/abi.h"
+
 #define NOBODYS_WRITE UINT64_C(1)
 #define NOBODYS_READ  UINT64_C(2) /* hides nothing */
 #define NOBODYS       (NOBODYS_WRITE | NOBODYS_READ)
@@ -49,6 +51,12 @@ void loss_buffer_end(struct buffer *b)
 		b->next->link = b->link;
 }
 
+/* Of nobody's taints, those that end when they are told: weights are written once, so a write that they lost stays lost. */
+static uint64_t forgiven(const struct buffer *b)
+{
+	return b->object->usage == ABI_USAGE_WEIGHTS ? NOBODYS_READ : NOBODYS;
+}
+
 void loss_note(struct stream *owner, const struct touched *t)
 {
 	if (owner)
@@ -68,7 +76,9 @@ void loss_follow(struct stream *owner, const struct touched *t)
 		return;
 	/* Nobody's loss is this stream's to tell now. */
 	for (size_t i = 0; owner->name && i < t->n; i++) {
-		if (atomic_fetch_and(&t->buffers[i]->taints, ~NOBODYS_WRITE) & NOBODYS_WRITE)
+		uint64_t nobodys = forgiven(t->buffers[i]) & NOBODYS_WRITE;
+
+		if (atomic_fetch_and(&t->buffers[i]->taints, ~nobodys) & nobodys)
 			atomic_fetch_or(&t->buffers[i]->taints, owner->name);
 	}
 	loss_note(owner, t);
@@ -86,7 +96,7 @@ bool loss_due(const struct stream *s, const struct touched *t)
 void loss_told(struct stream *s, const struct touched *t)
 {
 	for (size_t i = 0; i < t->n; i++)
-		atomic_fetch_and(&t->buffers[i]->taints, ~NOBODYS);
+		atomic_fetch_and(&t->buffers[i]->taints, ~forgiven(t->buffers[i]));
 	taints_rename(s->name, 0);
 	s->lost = false;
 }

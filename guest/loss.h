@@ -6,8 +6,9 @@
  * A lost command taints the buffers that it would have written: in the name of the stream whose graph it was, or in
  * nobody's, where it was a buffer's void call. What is read from a tainted buffer is zeros, and a graph that touches
  * one fails. A stream's taint ends when one of its own computes has failed for it; nobody's ends with the first graph,
- * whosever it is, that has failed for it. Streams whose buffers aren't tainted notice nothing, and reading from a buffer
- * taints nothing: weights may be shared. A dead session needs none of this: there everything fails.
+ * whosever it is, that has failed for it; but weights are written once, so a write that they lost stays lost. Streams
+ * whose buffers aren't tainted notice nothing, and reading from a buffer taints nothing: weights may be shared. A dead
+ * session needs none of this: there everything fails.
  *
  * Everything is called under the session's lock, but for what says otherwise.
  */

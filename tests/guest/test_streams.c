@@ -330,6 +330,44 @@ SCENARIO(a_lost_write_is_told_to_one_stream)
 	program_end(&p);
 }
 
+/* Nobody writes them again: what computed from them afterwards would be wrong without a word. */
+SCENARIO(a_lost_write_of_weights_fails_every_graph_that_reads_them)
+{
+	struct abi_backend *other;
+	struct sum a, b;
+	struct program p;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	other = stream_make(&p);
+	sum_make(&a, &p, p.gpu, NULL, NULL);
+	sum_make(&b, &p, other, NULL, a.w);
+	p.g.buffer_set_usage(a.buffers[1], ABI_USAGE_WEIGHTS);
+	CHECK(computes(&a, &p) && computes(&b, &p));
+	set_refused(&p, a.w);
+	CHECK(is(&p, a.w, 0));
+	for (int i = 0; i < 3; i++)
+		CHECK(!computes(&a, &p) && !computes(&b, &p));
+	CHECK(is(&p, a.w, 0));
+	sum_free(&b, &p);
+	sum_free(&a, &p);
+
+	/* Also where a graph was on its way behind it; others go on. */
+	sum_make(&a, &p, p.gpu, NULL, NULL);
+	sum_make(&b, &p, other, NULL, NULL);
+	p.g.buffer_set_usage(a.buffers[1], ABI_USAGE_WEIGHTS);
+	CHECK(computes(&a, &p) && computes(&b, &p));
+	set_refused(&p, a.w);
+	CHECK(starts(&a));
+	CHECK(is(&p, a.y, 0));
+	for (int i = 0; i < 3; i++)
+		CHECK(!computes(&a, &p) && computes(&b, &p) && is(&p, b.y, 11));
+	sum_free(&b, &p);
+	sum_free(&a, &p);
+	p.g.backend_free(other);
+	program_end(&p);
+}
+
 SCENARIO(a_freed_streams_loss_is_told_to_who_touches_it_next)
 {
 	struct abi_backend *other;
@@ -417,6 +455,7 @@ int main(void)
 		cmocka_unit_test(a_write_that_could_not_be_sent_fails_the_next_graph_that_touches_it_once),
 		cmocka_unit_test(a_write_that_was_refused_fails_the_next_graph_that_touches_it_once),
 		cmocka_unit_test(a_lost_write_is_told_to_one_stream),
+		cmocka_unit_test(a_lost_write_of_weights_fails_every_graph_that_reads_them),
 		cmocka_unit_test(a_freed_streams_loss_is_told_to_who_touches_it_next),
 		cmocka_unit_test(a_buffer_may_be_freed_before_its_loss_is_known),
 		cmocka_unit_test(of_many_streams_each_has_its_own_losses),
