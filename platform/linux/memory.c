@@ -87,9 +87,14 @@ static bool group_find(const struct hierarchy *h, char *folder, size_t size, siz
 		if (snprintf(folder, size, "%s%s", h->mounts[i], strcmp(at, "/") ? at : "") < (int)size &&
 			access(folder, R_OK) == 0)
 			return true;
-		folder[*root] = '\0';
-		if (access(folder, R_OK) == 0 && !h->mounts[i + 1])
+	}
+	/* A mount's root may be no group, but the folder of other mounts. */
+	for (size_t i = 0; i < ARRAY_SIZE(h->mounts) && h->mounts[i]; i++) {
+		*root = strlen(h->mounts[i]);
+		if (snprintf(folder, size, "%s/%s", h->mounts[i], h->used) < (int)size && access(folder, R_OK) == 0) {
+			folder[*root] = '\0';
 			return true;
+		}
 	}
 	return false;
 }

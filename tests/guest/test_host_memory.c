@@ -2,7 +2,10 @@
 /* A host's memory: what a device on host memory says of it, and what is said when there is none left. */
 #include "tests/guest/scenario.h"
 
+#include <sched.h>
 #include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "platform/memory.h"
 #include "tests/support/cgroup.h"
@@ -89,6 +92,32 @@ static void enter_and_take_too_much(void *group)
 	server_stop(&server);
 }
 
+static void write_to(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "we");
+
+	CHECK(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+enum { SKIPPED = 77 };
+
+/* The hierarchy as a container may see it: its group's files at the root, and no folder of the name that it has. */
+static void look_from_a_container(void *procs)
+{
+	struct memory m;
+	char text[32];
+
+	write_to(procs, "0");
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		mount("none", "/sys/fs/cgroup", "tmpfs", 0, NULL))
+		_exit(SKIPPED);
+	snprintf(text, sizeof text, "%llu\n", (unsigned long long)LIMIT);
+	write_to("/sys/fs/cgroup/memory.max", text);
+	write_to("/sys/fs/cgroup/memory.current", "1048576\n");
+	CHECK(memory_look(&m));
+	CHECK(m.total == LIMIT && m.free == LIMIT - MIB);
+}
+
 static void in_a_cgroup(void (*fn)(void *))
 {
 	struct cgroup group;
@@ -109,6 +138,30 @@ static void a_device_on_host_memory_has_what_its_cgroup_has_left(void **state)
 	in_a_cgroup(enter_and_ask);
 }
 
+static void a_container_that_sees_its_group_as_the_root_has_its_limit(void **state)
+{
+	const char *root = access("/sys/fs/cgroup/unified", R_OK) ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
+	char group[128], procs[160];
+	int status;
+
+	(void)state;
+	snprintf(group, sizeof group, "%s/ggml-virtgpu-test-%d", root, (int)getpid());
+	snprintf(procs, sizeof procs, "%s/cgroup.procs", group);
+	if (mkdir(group, 0755) < 0 || access(procs, W_OK) < 0) {
+		rmdir(group);
+		print_message("no cgroups of version 2 here that we may make\n");
+		skip();
+	}
+	status = child_run(look_from_a_container, procs);
+	for (int i = 0; i < 1000 && rmdir(group) < 0; i++)
+		usleep(10000);
+	if (status == SKIPPED) {
+		print_message("no namespaces of mounts here that we may make\n");
+		skip();
+	}
+	assert_int_equal(status, 0);
+}
+
 static void a_worker_that_takes_all_memory_is_the_one_that_ends_and_the_log_says_why(void **state)
 {
 	(void)state;
@@ -121,6 +174,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_device_on_host_memory_has_what_the_machine_has_left, server_up, server_down),
 		cmocka_unit_test(a_device_on_host_memory_has_what_its_cgroup_has_left),
+		cmocka_unit_test(a_container_that_sees_its_group_as_the_root_has_its_limit),
 		cmocka_unit_test(a_worker_that_takes_all_memory_is_the_one_that_ends_and_the_log_says_why),
 	};
 
