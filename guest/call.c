@@ -161,6 +161,27 @@ void call_settle_slot(struct call *c, struct slot *slot)
 		settle_up_to(c->session, slot->turn);
 }
 
+/* The memory that it needs, made when it serves for the first time. */
+static bool slot_equip(struct session *s, struct slot *slot, bool data)
+{
+	if (!slot->reply.ptr && blob_need(s, APIR_BLOB_GRANULE, "an answer", &slot->reply) < 0)
+		return false;
+	return !data || slot->data.ptr || blob_need(s, PENDING_RUN, "small writes", &slot->data) == 0;
+}
+
+/* One that has served before; there is no memory for another. NULL: none has. */
+static struct slot *slot_again(struct call *c, bool data)
+{
+	struct session *s = c->session;
+
+	call_settle(c);
+	for (size_t i = 0; session_alive(s) && i < SESSION_SLOTS; i++) {
+		if (s->slots[i].reply.ptr && (!data || s->slots[i].data.ptr))
+			return &s->slots[i];
+	}
+	return NULL;
+}
+
 struct slot *call_slot(struct call *c, bool data)
 {
 	struct session *s = c->session;
@@ -173,9 +194,9 @@ struct slot *call_slot(struct call *c, bool data)
 		call_settle(c);
 	if (!session_alive(s))
 		return NULL;
-	if (!slot->reply.ptr && blob_need(s, APIR_BLOB_GRANULE, "an answer", &slot->reply) < 0)
-		return NULL;
-	if (data && !slot->data.ptr && blob_need(s, PENDING_RUN, "small writes", &slot->data) < 0)
+	if (!slot_equip(s, slot, data))
+		slot = slot_again(c, data);
+	if (!slot)
 		return NULL;
 	slot->owner = NULL;
 	slot->touched = (struct touched){ .buffers = slot->few };

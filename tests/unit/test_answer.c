@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The plugin's calls, before a transport that is memory of this process: what the host has answered stays as it was when
- * the call was over, whatever the host does with the shared memory afterwards.
+ * the call was over, whatever the host does with the shared memory afterwards. And what becomes of calls that nobody waits
+ * for where there is little of it.
  */
 #include "tests/support/cm.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "guest/call.h"
 #include "proto/util.h"
@@ -23,6 +25,9 @@ static struct {
 	uint32_t word; /* the answer's; 0: none comes */
 	struct cursor says;
 	uint8_t bytes[64];
+	/* blobs are only made while there are some left; the one that commands are answered in, when somebody waits */
+	int blobs_left;
+	_Atomic uint32_t *posted;
 } host;
 
 static void host_writes(uint8_t with)
@@ -43,7 +48,22 @@ static int submit(struct transport *t, const void *cmd, size_t size, unsigned fl
 static int wait_and_see(struct transport *t, const _Atomic uint32_t *word, int timeout_ms)
 {
 	(void)t, (void)word, (void)timeout_ms;
+	if (host.posted)
+		atomic_store(host.posted, APIR_FORWARD_OK + 1);
 	return 1;
+}
+
+static int blob_create(struct transport *t, size_t size, struct shm *out)
+{
+	void *ptr;
+
+	(void)t;
+	if (host.blobs_left == 0)
+		return -EMFILE;
+	host.blobs_left--;
+	ptr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	*out = (struct shm){ .res_id = 2, .ptr = ptr, .size = size };
+	return ptr == MAP_FAILED ? -ENOMEM : 0;
 }
 
 static bool gone(struct transport *t)
@@ -52,7 +72,9 @@ static bool gone(struct transport *t)
 	return false;
 }
 
-static const struct transport_ops ops = { .name = "memory", .submit = submit, .wait = wait_and_see, .gone = gone };
+static const struct transport_ops ops = {
+	.name = "memory", .submit = submit, .wait = wait_and_see, .gone = gone, .blob_create = blob_create
+};
 static struct transport transport = { .ops = &ops, .capset_id = APIR_CAPSET_APIR, .where = "here" };
 static struct session session;
 
@@ -122,10 +144,32 @@ static void an_answer_that_is_taken_back_is_none(void **state)
 	call_end(&c);
 }
 
+static void what_nobody_waits_for_takes_turns_where_there_is_memory_for_one_only(void **state)
+{
+	struct slot *first;
+	struct call c;
+
+	(void)state;
+	host.blobs_left = 1;
+	call_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	first = call_slot(&c, false);
+	assert_non_null(first);
+	assert_true(call_post(&c, first, 0));
+	host.posted = first->reply.ptr;
+	assert_ptr_equal(call_slot(&c, false), first);
+	assert_null(first->posted); /* it had its answer */
+	assert_null(call_slot(&c, true));
+	assert_true(session_alive(&session));
+	host.posted = NULL;
+	call_end(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(an_answer_that_is_taken_back_is_none, session_make),
+		cmocka_unit_test_setup(
+			what_nobody_waits_for_takes_turns_where_there_is_memory_for_one_only, session_make),
 		cmocka_unit_test_setup(no_more_is_read_than_is_expected, session_make),
 		cmocka_unit_test_setup(a_number_is_what_it_was, session_make),
 		cmocka_unit_test_setup(a_string_that_was_checked_stays_as_it_was_checked, session_make),
