@@ -54,6 +54,7 @@ static void buffer_free(struct abi_buffer *b)
 		buffer_forget(own);
 		entry_end();
 	} else if (!session_forked()) {
+		atomic_store(&own->object, NULL);
 		return;
 	}
 	munmap(own->base, own->size);
@@ -326,7 +327,7 @@ static struct abi_buffer *buffer_place(struct buffer *b, size_t size)
 		say_error("alloc_buffer: the host's device has no %zu bytes", size);
 	if (!made)
 		return NULL;
-	b->object = made;
+	atomic_store(&b->object, made);
 	session_lock(&plugin.session);
 	loss_buffer_begin(b);
 	atomic_fetch_add(&epoch, 1);

@@ -14,7 +14,7 @@ struct buffer {
 	uint64_t handle; /* the host's */
 	char *base;      /* address space reserved here, never accessible */
 	size_t size;
-	const struct abi_buffer *object; /* ggml's, whose context this is */
+	const struct abi_buffer *_Atomic object; /* ggml's, whose context this is; NULL: it is no more */
 	/* loss.c's */
 	_Atomic uint64_t taints;
 	struct buffer *next, **link;

@@ -54,7 +54,9 @@ void loss_buffer_end(struct buffer *b)
 /* Of nobody's taints, those that end when they are told: weights are written once, so a write that they lost stays lost. */
 static uint64_t forgiven(const struct buffer *b)
 {
-	return b->object->usage == ABI_USAGE_WEIGHTS ? NOBODYS_READ : NOBODYS;
+	const struct abi_buffer *object = atomic_load(&b->object);
+
+	return object && object->usage == ABI_USAGE_WEIGHTS ? NOBODYS_READ : NOBODYS;
 }
 
 void loss_note(struct stream *owner, const struct touched *t)
