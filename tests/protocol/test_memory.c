@@ -9,15 +9,13 @@
 #include <string.h>
 
 #include "ggml-abi/abi.h"
-#include "tests/protocol/harness.h"
+#include "tests/protocol/fixture.h"
 #include "tests/support/ggml.h"
 #include "tests/support/process.h"
 
 #define BLOCK 34u /* bytes of 32 elements of q8_0 */
 #define USAGE (ABI_USAGE_WEIGHTS + 1u)
 
-static struct host *h;
-static struct guest g;
 static pid_t worker;
 
 static int open_strict(void **state)
@@ -29,14 +27,6 @@ static int open_strict(void **state)
 	if (!h || !guest_open(&g, h, 1) || !guest_ready(&g))
 		return -1;
 	worker = host_worker(h);
-	return 0;
-}
-
-static int close_all(void **state)
-{
-	(void)state;
-	guest_close(&g);
-	host_close(h);
 	return 0;
 }
 

@@ -11,30 +11,18 @@
 #include <string.h>
 
 #include "ggml-abi/abi.h"
-#include "tests/protocol/harness.h"
+#include "tests/protocol/fixture.h"
 #include "tests/support/capture.h"
 #include "tests/support/ggml.h"
 #include "tests/support/process.h"
 
-static struct host *h;
-static struct guest g;
 static pid_t worker;
 
-static int open_ready(void **state)
+static int open_watched(void **state)
 {
-	(void)state;
-	h = host_open(NULL, HOST_GGML);
-	if (!h || !guest_open(&g, h, 1) || !guest_ready(&g))
+	if (open_ready(state))
 		return -1;
 	worker = host_worker(h);
-	return 0;
-}
-
-static int close_all(void **state)
-{
-	(void)state;
-	guest_close(&g);
-	host_close(h);
 	return 0;
 }
 
@@ -1023,7 +1011,7 @@ static void a_guest_does_not_fill_the_log(void **state)
 	assert_unharmed();
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_ready, close_all)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_watched, close_all)
 
 int main(void)
 {
