@@ -97,7 +97,8 @@ enum apir_init_code {
 /* FORWARD's codes: what the dispatch says itself, or APIR_FORWARD_BASE + n, n the function's own code (enum apir_fn_code).
  * Upstream's guest takes anything below the base for a failure, 0 too. */
 enum apir_forward_code {
-	APIR_FORWARD_OLD_OK = 0, /* the success of our own hosts before they sent APIR_FORWARD_OK; nobody else's */
+	APIR_FORWARD_OLD_OK =
+		0, /* ours: a guest that greeted hears this for APIR_FORWARD_OK; our first take no other */
 	APIR_FORWARD_NO_DISPATCH = 1,
 	APIR_FORWARD_TIMEOUT = 2,
 	APIR_FORWARD_NO_SYNC = 3,

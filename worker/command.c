@@ -28,6 +28,7 @@ static struct {
 	bool ready;
 	bool greeted; /* a heartbeat word is kept */
 } library;
+static bool guest_is_ours;
 
 /* Ours beside the hypervisor's keys: "apir.blob.<res_id>.size", so that the library can check ranges, ".serial", and
  * "apir.blobs.dropped", so that it knows whether a blob is still the one that it was. */
@@ -81,7 +82,8 @@ static uint32_t handshake(struct cursor *in, struct cursor *out)
 	log_debug("handshake: the guest speaks %" PRIu32 ".%" PRIu32, major, minor);
 	if (!cursor_write_u32(out, APIR_PROTOCOL_MAJOR) || !cursor_write_u32(out, APIR_PROTOCOL_MINOR))
 		return 0;
-	if (!cursor_read(in, &g, sizeof g) || g.magic != APIR_GREETING_MAGIC)
+	guest_is_ours = cursor_read(in, &g, sizeof g) && g.magic == APIR_GREETING_MAGIC;
+	if (!guest_is_ours)
 		return APIR_HANDSHAKE_MAGIC;
 	blob = blob_ptr(g.res_id, &size);
 	/* Once: what keeps beating stays mapped, and a guest must not collect mappings. */
@@ -149,7 +151,8 @@ static uint32_t forward(uint32_t ctx_id, uint32_t function, struct cursor *in, s
 		start, (char *)out->data + out->size, &after);
 	if (after < start || !cursor_take(out, (size_t)(after - start)))
 		return APIR_FORWARD_NO_SYNC;
-	return APIR_FORWARD_BASE + code;
+	/* Of our plugins all take the old one, the first no other. */
+	return guest_is_ours && code == APIR_FN_OK ? APIR_FORWARD_OLD_OK : APIR_FORWARD_BASE + code;
 }
 
 void command_run(uint32_t ctx_id, uint8_t *cmd, size_t size)

@@ -41,6 +41,41 @@ static void the_handshake_tells_version_0_2_with_both_bases(void **state)
 	}
 }
 
+/* A handshake of 0.2 with more behind it; then the code of FORWARD's function 3. In figures, as they travel. */
+static int64_t forwards_after(uint32_t ctx, const uint32_t *more, size_t size)
+{
+	struct guest other;
+	int64_t code;
+
+	assert_true(guest_open(&other, h, ctx));
+	args_start(&other);
+	arg_u32(&other, 0);
+	arg_u32(&other, 2);
+	arg_bytes(&other, more, size);
+	assert_int_equal(command(&other, 0, 0), 0xab1e);
+	args_start(&other);
+	assert_int_equal(command(&other, 1, 0), 0);
+	args_start(&other);
+	code = command(&other, 2, 3);
+	args_start(&other);
+	assert_int_equal(command(&other, 2, 23), 4 + 6); /* failures are everybody's alike */
+	guest_close(&other);
+	return code;
+}
+
+/* Our first plugins greet behind the version, and take 0 for success and nothing else. */
+static void who_greets_as_our_first_plugins_hears_0_and_everybody_else_4(void **state)
+{
+	uint32_t greeting[3] = { 0x54524248, 0, 0x4000 - 64 };
+
+	(void)state;
+	assert_int_equal(forwards_after(2, greeting, 0), 4);
+	assert_int_equal(forwards_after(3, greeting, sizeof greeting), 0); /* also where its word can't be kept */
+	assert_int_equal(forwards_after(4, greeting, sizeof greeting - 1), 4);
+	greeting[0]++;
+	assert_int_equal(forwards_after(5, greeting, sizeof greeting), 4);
+}
+
 static void functions_0_and_1_count_one_device(void **state)
 {
 	int32_t n = -1;
@@ -420,6 +455,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_handshake_tells_version_0_2_with_both_bases),
+		TEST(who_greets_as_our_first_plugins_hears_0_and_everybody_else_4),
 		TEST(functions_0_and_1_count_one_device),
 		TEST(functions_2_and_3_name_and_describe_it),
 		TEST(function_4_tells_type_gpu),
