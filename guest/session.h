@@ -54,7 +54,8 @@ struct session {
 	pthread_mutex_t lock;
 	struct transport *transport;
 	struct shm reply;
-	struct bulk bulk[BULK_BLOBS];
+	struct bulk bulk[BULK_BLOBS]; /* the first is there from the start */
+	bool bulk_told;               /* that there is no memory for the other */
 	struct slot slots[SESSION_SLOTS];
 	struct pending pending;
 	struct pulse pulse;

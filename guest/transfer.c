@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See transfer.h. Two blobs take turns, so that one piece is copied here while the host works on the other: posted
- * commands, each in a slot, and a blob is free again when its slot's command is done.
+ * commands, each in a slot, and a blob is free again when its slot's command is done. The first blob is there from the
+ * start; where the second, or a slot, can't be had, each piece is waited for instead.
  */
 #include "guest/transfer.h"
 
@@ -9,19 +10,27 @@
 
 #include "guest/blob.h"
 
-/* The blob's turn: its last piece is done, and the memory is there. */
-static struct bulk *bulk_ready(struct call *c, size_t turn)
+/* How many blobs can take turns. The other is made when it is wanted first; that there is none is told once. */
+static size_t bulk_blobs(struct session *s, size_t size)
 {
-	struct session *s = c->session;
-	struct bulk *b = &s->bulk[turn % BULK_BLOBS];
+	struct shm *other = &s->bulk[1].shm;
+
+	if (size <= BULK_PIECE)
+		return 1;
+	if (!other->ptr && (s->bulk_told ? blob_make(s, BULK_PIECE, other)
+					 : blob_need(s, BULK_PIECE, "tensors' bytes", other)) < 0)
+		s->bulk_told = true;
+	return other->ptr ? BULK_BLOBS : 1;
+}
+
+/* The blob, when its last piece is done. NULL: the session is dead. */
+static struct bulk *bulk_ready(struct call *c, size_t which)
+{
+	struct bulk *b = &c->session->bulk[which];
 
 	if (b->slot)
 		call_settle_slot(c, b->slot);
-	if (!session_alive(s))
-		return NULL;
-	if (!b->shm.ptr && blob_need(s, BULK_PIECE, "tensors' bytes", &b->shm) < 0)
-		return NULL;
-	return b;
+	return session_alive(c->session) ? b : NULL;
 }
 
 static void piece_encode(struct call *c, enum apir_fn fn, uint64_t handle, const struct apir_tensor *w,
@@ -50,34 +59,46 @@ static bool piece_post(struct call *c, struct slot *slot, struct bulk *b)
 	return true;
 }
 
+/* In turns; false: one wasn't sent, or, where it had to be waited for, failed. */
+static bool pieces_set(struct call *c, struct buffer *buffer, const struct apir_tensor *w, const char *data,
+	size_t offset, size_t size)
+{
+	const size_t blobs = bulk_blobs(c->session, size);
+	size_t done = 0;
+
+	for (size_t turn = 0; done < size; turn++) {
+		size_t n = piece_size(size - done);
+		struct bulk *b = bulk_ready(c, turn % blobs);
+		struct slot *slot = b ? call_slot(c, false) : NULL;
+
+		if (!session_alive(c->session))
+			return false;
+		memcpy(b->shm.ptr, data + done, n);
+		piece_encode(c, APIR_FN_BUFFER_SET_TENSOR, buffer->handle, w, b, offset + done, n);
+		if (slot)
+			call_slot_writes(slot, buffer);
+		if (slot ? !piece_post(c, slot, b) : call_run(c) < 0)
+			return false;
+		done += n;
+	}
+	return true;
+}
+
 bool transfer_set(struct session *s, struct buffer *buffer, const struct apir_tensor *w, const void *data,
 	size_t offset, size_t size)
 {
-	size_t done = 0;
 	struct call c;
+	bool done;
 
 	call_begin(&c, s, APIR_FN_BUFFER_SET_TENSOR, "set_tensor");
-	for (size_t turn = 0; done < size; turn++) {
-		size_t n = piece_size(size - done);
-		struct bulk *b = bulk_ready(&c, turn);
-		struct slot *slot = b ? call_slot(&c, false) : NULL;
-
-		if (!slot)
-			break;
-		memcpy(b->shm.ptr, (const char *)data + done, n);
-		piece_encode(&c, APIR_FN_BUFFER_SET_TENSOR, buffer->handle, w, b, offset + done, n);
-		call_slot_writes(slot, buffer);
-		if (!piece_post(&c, slot, b))
-			break;
-		done += n;
-	}
+	done = pieces_set(&c, buffer, w, data, offset, size);
 	call_end(&c);
-	return done == size;
+	return done;
 }
 
 /* One piece, waited for: most reads are small. */
 static bool piece_get(
-	struct call *c, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t at, size_t n)
+	struct call *c, struct buffer *buffer, const struct apir_tensor *w, char *data, size_t at, size_t n)
 {
 	struct bulk *b = bulk_ready(c, 0);
 
@@ -92,47 +113,60 @@ static bool piece_get(
 	return session_alive(c->session);
 }
 
-size_t transfer_get(
-	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t size)
+/* What was asked for in the blob's turn arrives. */
+static bool piece_arrive(struct call *c, struct bulk *b, const struct buffer *buffer, char *data, size_t n)
 {
-	size_t asked = 0, done = 0, turn = 0;
-	struct call c;
+	if (b->slot)
+		call_settle_slot(c, b->slot);
+	if (b->failed || loss_hides(buffer))
+		return false;
+	memcpy(data, b->shm.ptr, n);
+	return session_alive(c->session);
+}
 
-	call_begin(&c, s, APIR_FN_BUFFER_GET_TENSOR, "get_tensor");
-	if (size <= BULK_PIECE) {
-		done = piece_get(&c, buffer, w, data, offset, size) ? size : 0;
-		call_end(&c);
-		return done;
-	}
-	/* Ahead by one piece: the host fills a blob while the other is emptied here. */
-	while (done < size) {
+/* Ahead by one piece: the host fills a blob while the other is emptied here. */
+static size_t pieces_get(
+	struct call *c, struct buffer *buffer, const struct apir_tensor *w, char *data, size_t offset, size_t size)
+{
+	size_t asked = 0, done = 0;
+
+	for (size_t turn = 0; done < size; turn++) {
 		size_t n = piece_size(size - asked);
 
 		if (n) {
-			struct bulk *b = bulk_ready(&c, turn);
-			struct slot *slot = b ? call_slot(&c, false) : NULL;
+			struct bulk *b = bulk_ready(c, turn % BULK_BLOBS);
+			struct slot *slot = b ? call_slot(c, false) : NULL;
 
 			if (!slot)
 				break;
-			piece_encode(&c, APIR_FN_BUFFER_GET_TENSOR, buffer->handle, w, b, offset + asked, n);
-			if (!piece_post(&c, slot, b))
+			piece_encode(c, APIR_FN_BUFFER_GET_TENSOR, buffer->handle, w, b, offset + asked, n);
+			if (!piece_post(c, slot, b))
 				break;
 			asked += n;
 		}
-		turn++;
-		if (turn > 1 || asked == size) {
-			struct bulk *b = &s->bulk[(done / BULK_PIECE) % BULK_BLOBS];
-
+		if (turn > 0) {
 			n = piece_size(size - done);
-			if (b->slot)
-				call_settle_slot(&c, b->slot);
-			if (b->failed || loss_hides(buffer))
-				break;
-			memcpy((char *)data + done, b->shm.ptr, n);
-			if (!session_alive(s))
+			if (!piece_arrive(c, &c->session->bulk[(turn - 1) % BULK_BLOBS], buffer, data + done, n))
 				break;
 			done += n;
 		}
+	}
+	return done;
+}
+
+size_t transfer_get(
+	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t size)
+{
+	size_t done = 0;
+	struct call c;
+
+	call_begin(&c, s, APIR_FN_BUFFER_GET_TENSOR, "get_tensor");
+	if (bulk_blobs(s, size) == BULK_BLOBS && call_slot(&c, false)) {
+		done = pieces_get(&c, buffer, w, data, offset, size);
+	} else {
+		while (done < size &&
+			piece_get(&c, buffer, w, (char *)data + done, offset + done, piece_size(size - done)))
+			done += piece_size(size - done);
 	}
 	call_end(&c);
 	return done;

@@ -12,37 +12,60 @@
 
 #define BYTES ((size_t)12 << 20) /* in more pieces than there is memory for yet */
 
-/* A program that computes, then sets a large tensor while `shorten` holds, and computes on. */
-static void program_short(bool (*shorten)(void))
-{
-	static uint8_t bytes[BYTES], got[64];
-	struct net gpu, cpu;
+struct large {
 	struct abi_context *ctx;
 	struct abi_buffer *buffer;
 	struct abi_tensor *t;
+};
+
+static void large_make(struct large *l, const struct program *p)
+{
+	l->ctx = program_context(p);
+	l->t = p->g.new_tensor_4d(l->ctx, 0, (int64_t)BYTES / 4, 1, 1, 1);
+	l->buffer = p->f.backend_alloc_ctx_tensors(l->ctx, p->gpu);
+	CHECK(l->buffer);
+}
+
+/* Nothing is lost, it only takes longer. */
+static void large_travels(const struct large *l, const struct program *p)
+{
+	static uint8_t bytes[BYTES], got[BYTES];
+
+	for (uint32_t round = 1; round < 4; round++) {
+		for (size_t i = 0; i < BYTES; i += 4096)
+			memset(bytes + i, (int)(i / 4096 + round), 4096);
+		p->g.tensor_set(l->t, bytes, 0, sizeof bytes);
+		memset(got, 0x5a, sizeof got);
+		p->g.tensor_get(l->t, got, 0, sizeof got);
+		CHECK(!memcmp(got, bytes, sizeof got));
+	}
+}
+
+static void large_free(const struct large *l, const struct program *p)
+{
+	p->g.buffer_free(l->buffer);
+	p->g.free(l->ctx);
+}
+
+/* A program that computes, then sets and reads a large tensor while `shorten` holds, and computes on. */
+static void program_short(bool (*shorten)(void))
+{
+	struct net gpu, cpu;
 	struct program p;
+	struct large l;
 
 	program_start(&p, server.socket);
 	net_make(&gpu, &p, p.gpu, 64, 2, 1);
 	net_make(&cpu, &p, p.cpu, 64, 2, 1);
-	ctx = program_context(&p);
-	t = p.g.new_tensor_4d(ctx, 0, (int64_t)BYTES / 4, 1, 1, 1);
-	buffer = p.f.backend_alloc_ctx_tensors(ctx, p.gpu);
-	CHECK(buffer);
+	large_make(&l, &p);
 	net_input(&gpu, &p, 2);
 	net_input(&cpu, &p, 2);
 	nets_agree(&gpu, p.gpu, &cpu, p.cpu, &p);
-	memset(bytes, 0x11, sizeof bytes);
 	CHECK(shorten());
-	p.g.tensor_set(t, bytes, 0, sizeof bytes);
-	memset(got, 0x5a, sizeof got);
-	p.g.tensor_get(t, got, 0, sizeof got);
-	for (size_t i = 0; i < sizeof got; i++)
-		CHECK(got[i] == 0); /* it was lost */
+	large_travels(&l, &p);
 	for (int i = 0; i < 3; i++)
 		nets_agree(&gpu, p.gpu, &cpu, p.cpu, &p);
-	p.g.buffer_free(buffer);
-	p.g.free(ctx);
+	large_free(&l, &p);
 	net_free(&gpu, &p);
 	net_free(&cpu, &p);
 	program_end(&p);
@@ -79,6 +102,23 @@ static void run_without_descriptors(void *unused)
 	CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
 
+static void run_without_descriptors_from_the_start(void *unused)
+{
+	struct rlimit before;
+	struct program p;
+	struct large l;
+
+	(void)unused;
+	CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	program_start(&p, server.socket);
+	large_make(&l, &p);
+	CHECK(own_descriptors_end());
+	large_travels(&l, &p);
+	large_free(&l, &p);
+	program_end(&p);
+	CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+}
+
 static void run_with_a_limited_host(void *unused)
 {
 	(void)unused;
@@ -112,11 +152,18 @@ static void a_host_that_gives_none_is_said_to_know_why(void **state)
 		"memory, files or descriptors, a filter of system calls, or this connection's share\n");
 }
 
+static void what_is_large_arrives_where_no_answer_can_be_posted_either(void **state)
+{
+	(void)state;
+	assert_int_equal(child_run(run_without_descriptors_from_the_start, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_program_without_descriptors_is_told_so),
 		cmocka_unit_test(a_host_that_gives_none_is_said_to_know_why),
+		cmocka_unit_test(what_is_large_arrives_where_no_answer_can_be_posted_either),
 	};
 
 	return cmocka_run_group_tests(tests, server_up, server_down);
