@@ -83,12 +83,16 @@ static void complain(struct session *s, const char *name, int64_t code)
 		[APIR_FORWARD_BASE + APIR_FN_INVALID] = "it doesn't know the function",
 	};
 
-	if (code < 0) {
+	if (code < 0 && code != -EAGAIN) {
 		if (session_death_untold(s))
 			complain_of_death(s, name);
 		return;
 	}
-	if (atomic_fetch_add(&s->complaints, 1) < SESSION_COMPLAINTS)
+	if (atomic_fetch_add(&s->complaints, 1) >= SESSION_COMPLAINTS)
+		return;
+	if (code < 0)
+		say_error(COMMAND_UNSENT, s->transport->where, name);
+	else
 		say_error("%s: %s failed on the host: %s (code %lld): see the host's log", s->transport->where, name,
 			code < (int64_t)ARRAY_SIZE(reasons) && reasons[code] ? reasons[code] : "unknown",
 			(long long)code);
@@ -219,20 +223,29 @@ bool call_slot_writes(struct slot *slot, struct buffer *b)
 	return true;
 }
 
+/* Where the answer to the command at hand goes. */
+static void answer_in(struct session *s, const struct shm *reply)
+{
+	memcpy(s->command + 2 * sizeof(int32_t), &reply->res_id, sizeof reply->res_id);
+}
+
 bool call_post(struct call *c, struct slot *slot, unsigned flags)
 {
 	struct session *s = c->session;
 
-	/* The answer goes to the slot's own blob. */
-	memcpy(s->command + 2 * sizeof(int32_t), &slot->reply.res_id, sizeof slot->reply.res_id);
-	if (!c->broken &&
-		command_send(s, &slot->reply, s->command, c->args.pos, flags & POST_MORE ? SUBMIT_MORE : 0) == 0) {
+	int err = -EPIPE;
+
+	answer_in(s, &slot->reply);
+	if (!c->broken)
+		err = command_send(s, &slot->reply, s->command, c->args.pos, flags & POST_MORE ? SUBMIT_MORE : 0);
+	if (!err) {
 		slot->posted = c->name;
 		slot->turn = ++s->turns;
 		slot->has_status = flags & POST_STATUS;
 		return true;
 	}
-	complain(s, c->name, -EPIPE);
+	answer_in(s, &s->reply); /* it may be waited for instead */
+	complain(s, c->name, err);
 	return false;
 }
 
@@ -252,7 +265,7 @@ static int run(struct call *c, bool long_wait, bool quiet)
 	if (!apir_forward_ok(code) && !(quiet && code > 0))
 		complain(s, c->name, code);
 	if (code < 0)
-		return -EPIPE;
+		return code == -EAGAIN ? -EAGAIN : -EPIPE;
 	if (!apir_forward_ok(code))
 		return -EREMOTEIO;
 	memcpy(s->answer, (char *)s->reply.ptr + sizeof(uint32_t), c->expects);

@@ -44,7 +44,8 @@ bool call_post(struct call *c, struct slot *slot, unsigned flags);
 void call_settle_slot(struct call *c, struct slot *slot);
 /* Waits for everything that was posted. */
 void call_settle(struct call *c);
-/* Sends and waits; _long: for longer than a moment. 0; -EPIPE: the host is gone; -EREMOTEIO: it refused or failed, which was reported. */
+/* Sends and waits; _long: for longer than a moment. 0; -EPIPE: the host is gone; -EREMOTEIO: it refused or failed;
+ * -EAGAIN: it wasn't asked, for want of memory here. Each was reported. */
 int call_run(struct call *c);
 int call_run_long(struct call *c);
 /* call_run() for a question that the host needn't know: a refusal isn't reported. */

@@ -9,9 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-#define SLICE_MS     100
-#define SPIN_NS      100000 /* a short command's answer comes within this; sleeping would cost more */
-#define SPIN_LONG_NS 10000
+#define SLICE_MS      100
+#define PAUSE_MOST_MS 256
+#define SPIN_NS       100000 /* a short command's answer comes within this; sleeping would cost more */
+#define SPIN_LONG_NS  10000
 
 static uint64_t now_ns(void)
 {
@@ -72,6 +73,18 @@ static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long
 	}
 }
 
+/* For want of memory, say. The host knows nothing of it, so only time is lost, and in the end this command. */
+static int submit(struct session *s, const void *cmd, size_t size, unsigned flags)
+{
+	int err = s->transport->ops->submit(s->transport, cmd, size, flags);
+
+	for (long ms = 1; transport_passing(err) && ms <= PAUSE_MOST_MS; ms *= 2) {
+		nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
+		err = s->transport->ops->submit(s->transport, cmd, size, flags);
+	}
+	return transport_passing(err) ? -EAGAIN : err;
+}
+
 int command_send(struct session *s, const struct shm *reply, const void *cmd, size_t size, unsigned flags)
 {
 	_Atomic uint32_t *word = reply->ptr;
@@ -84,10 +97,11 @@ int command_send(struct session *s, const struct shm *reply, const void *cmd, si
 		return -EPIPE;
 	}
 	atomic_store_explicit(word, 0, memory_order_relaxed); /* the submission orders it before the host's store */
-	err = s->transport->ops->submit(s->transport, cmd, size, flags);
-	if (err)
-		atomic_store(&s->dead, true);
-	return err ? -EPIPE : 0;
+	err = submit(s, cmd, size, flags);
+	if (!err || err == -EAGAIN)
+		return err;
+	atomic_store(&s->dead, true);
+	return -EPIPE;
 }
 
 int64_t command_await(struct session *s, const struct shm *reply, bool long_wait, uint32_t limit_ms)

@@ -110,7 +110,7 @@ static bool host_supports(const struct abi_tensor *op, const struct signature *s
 	if (!err && cursor_read_bool(&c.reply, &yes))
 		memo_put(&plugin.supports, sig, yes);
 	call_end(&c);
-	return err == -EPIPE || yes;
+	return err == -EPIPE || err == -EAGAIN || yes;
 }
 
 /* In our memory, or to be: a program that only measures puts tensors into a buffer of ggml's own that has our type and no memory. */

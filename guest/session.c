@@ -102,6 +102,10 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 		n += sizeof g;
 	}
 	code = command_run(s, cmd, n, false, GREETING_MS);
+	if (code == -EAGAIN) {
+		snprintf(err, err_size, COMMAND_UNSENT, s->transport->where, "handshake");
+		return -EAGAIN;
+	}
 	if (code == -ETIMEDOUT || code == -EPIPE) {
 		snprintf(err, err_size,
 			"%s: the host did not answer APIR's handshake: its device has no APIR (on a Venus device set "
@@ -177,6 +181,10 @@ static int session_load(struct session *s, char *err, size_t err_size)
 
 	if (code == APIR_LOAD_OK)
 		return 0;
+	if (code == -EAGAIN) {
+		snprintf(err, err_size, COMMAND_UNSENT, s->transport->where, "load_library");
+		return -EAGAIN;
+	}
 	if (code < 0) {
 		snprintf(err, err_size, "%s: the host's worker ended while it loaded its libraries: see the host's log",
 			s->transport->where);

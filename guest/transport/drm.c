@@ -222,7 +222,7 @@ static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeo
 		return word_wait(d, word, deadline);
 	if (d->fence_fd < 0 && d->owner == getpid())
 		err = drm_submit(t, NULL, 0, SUBMIT_FENCE);
-	if (err)
+	if (err && !transport_passing(err))
 		return word_set(word) ? 1 : err;
 	if (d->fence_fd < 0)
 		return word_wait(d, word, deadline);

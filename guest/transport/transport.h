@@ -9,6 +9,7 @@
 #ifndef GUEST_TRANSPORT_TRANSPORT_H
 #define GUEST_TRANSPORT_TRANSPORT_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,7 +41,7 @@ struct transport_ops {
 	void (*blob_destroy)(struct transport *t, struct shm *shm);
 	/*
 	 * Sends one command (its bytes are copied); the host answers in shared memory. flags: what the caller knows of
-	 * what comes next, below.
+	 * what comes next, below. An error that transport_passing() is one of: nothing was sent, and the same may be tried again.
 	 */
 	int (*submit)(struct transport *t, const void *cmd, size_t size, unsigned flags);
 	/*
@@ -57,6 +58,12 @@ struct transport_ops {
 	/* Frees t and all that it holds; blobs must have been destroyed. */
 	void (*close)(struct transport *t);
 };
+
+/* What a system lacks at times, for its own part: nothing is known of the host then. */
+static inline bool transport_passing(int err)
+{
+	return err == -EINTR || err == -EAGAIN || err == -ENOMEM || err == -ENOBUFS || err == -ENOSPC;
+}
 
 struct transport {
 	const struct transport_ops *ops;

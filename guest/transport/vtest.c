@@ -16,6 +16,7 @@
 
 #define REPLY_MAX     65536u /* bytes; more is no vtest server */
 #define WAIT_SLICE_MS 100
+#define PAUSE_MOST_MS 256
 
 int vtest_connect(struct vtest *v, const char *path)
 {
@@ -86,10 +87,21 @@ static int wait_for(struct vtest *v, short events, int64_t deadline)
 	}
 }
 
+/* The system has no memory for it now: waits, longer each time. False: for long enough. */
+static bool pause_for_memory(long *ms)
+{
+	if (*ms > PAUSE_MOST_MS)
+		return false;
+	nanosleep(&(struct timespec){ .tv_nsec = *ms * 1000000 }, NULL);
+	*ms *= 2;
+	return true;
+}
+
 int vtest_send_raw(struct vtest *v, const void *msg, size_t size)
 {
 	int64_t deadline = deadline_after(v->timeout_ms);
 	const uint8_t *at = msg;
+	long pause_ms = 1;
 
 	if (v->broken)
 		return -EPIPE;
@@ -102,7 +114,7 @@ int vtest_send_raw(struct vtest *v, const void *msg, size_t size)
 			size -= (size_t)n;
 			continue;
 		}
-		if (errno == EINTR)
+		if (errno == EINTR || ((errno == ENOBUFS || errno == ENOMEM) && pause_for_memory(&pause_ms)))
 			continue;
 		err = errno == EAGAIN ? wait_for(v, POLLOUT, deadline) : -errno;
 		if (err < 0)

@@ -132,6 +132,9 @@ static int execute(const struct fake_drm *now, struct virtgpu_execbuffer *e)
 	bool fence = e->flags & VIRTGPU_EXEC_FENCE_FD_OUT;
 
 	e->fence_fd = -1;
+	errno = now->failing ? now->failing() : 0;
+	if (errno)
+		return -1;
 	if (fence && now->no_fence) { /* nothing is sent then */
 		errno = now->no_fence;
 		return -1;

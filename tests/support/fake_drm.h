@@ -20,6 +20,8 @@ struct fake_drm {
 	int slow_capsets; /* so often the host doesn't answer in the kernel's time when it is asked for them */
 	int context_error;
 	int no_fence; /* errno of an EXECBUFFER that is to give one: the program has no descriptor left */
+	/* errno of the EXECBUFFER at hand, 0: it goes through. NULL: all do. */
+	int (*failing)(void);
 	/* One EXECBUFFER; its size is 0 for a fence alone. NULL: there are no blobs and no commands. */
 	void (*execute)(const void *cmd, size_t size, bool fence);
 };

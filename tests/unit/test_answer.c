@@ -28,6 +28,8 @@ static struct {
 	/* blobs are only made while there are some left; the one that commands are answered in, when somebody waits */
 	int blobs_left;
 	_Atomic uint32_t *posted;
+	bool has_no_memory; /* this system, for anything that is sent */
+	uint32_t answers_in;
 } host;
 
 static void host_writes(uint8_t with)
@@ -37,7 +39,10 @@ static void host_writes(uint8_t with)
 
 static int submit(struct transport *t, const void *cmd, size_t size, unsigned flags)
 {
-	(void)t, (void)cmd, (void)size, (void)flags;
+	(void)t, (void)size, (void)flags;
+	if (host.has_no_memory)
+		return -ENOMEM;
+	memcpy(&host.answers_in, (const uint8_t *)cmd + 2 * sizeof(int32_t), sizeof host.answers_in);
 	host_writes(0);
 	memcpy(host.reply + sizeof(uint32_t), host.bytes, sizeof host.bytes);
 	atomic_store((_Atomic uint32_t *)(void *)host.reply, host.word);
@@ -164,12 +169,34 @@ static void what_nobody_waits_for_takes_turns_where_there_is_memory_for_one_only
 	call_end(&c);
 }
 
+static void what_could_not_be_posted_can_be_waited_for_and_nothing_is_spoiled(void **state)
+{
+	struct slot *slot;
+	struct call c;
+
+	(void)state;
+	host.blobs_left = 1;
+	call_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	slot = call_slot(&c, false);
+	assert_non_null(slot);
+	host.has_no_memory = true;
+	assert_false(call_post(&c, slot, 0));
+	assert_null(slot->posted);
+	assert_int_equal(call_run(&c), -EAGAIN);
+	assert_true(session_alive(&session));
+	host.has_no_memory = false;
+	assert_int_equal(call_run(&c), 0);
+	assert_int_equal(host.answers_in, session.reply.res_id);
+	call_end(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(an_answer_that_is_taken_back_is_none, session_make),
 		cmocka_unit_test_setup(
 			what_nobody_waits_for_takes_turns_where_there_is_memory_for_one_only, session_make),
+		cmocka_unit_test_setup(what_could_not_be_posted_can_be_waited_for_and_nothing_is_spoiled, session_make),
 		cmocka_unit_test_setup(no_more_is_read_than_is_expected, session_make),
 		cmocka_unit_test_setup(a_number_is_what_it_was, session_make),
 		cmocka_unit_test_setup(a_string_that_was_checked_stays_as_it_was_checked, session_make),

@@ -15,6 +15,7 @@
 
 #include "guest/command.h"
 #include "guest/session.h"
+#include "proto/util.h"
 #include "tests/support/fake_drm.h"
 
 /* Longer than any spinning: an answer that comes at once would hide how it is waited for. */
@@ -192,6 +193,107 @@ static void a_program_that_can_have_no_fence_is_answered(void **state)
 	session_down();
 }
 
+static struct {
+	int times, error;
+} failing;
+
+static int fails_for_a_while(void)
+{
+	return failing.times && failing.times-- ? failing.error : 0;
+}
+
+static void what_the_system_lacks_for_a_moment_is_waited_for(void **state)
+{
+	static const int errors[] = { ENOMEM, ENOSPC, ENOBUFS, EINTR, EAGAIN };
+
+	(void)state;
+	session_up(OURS);
+	node.failing = fails_for_a_while;
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		failing.error = errors[i];
+		failing.times = 3;
+		host.commands = 0;
+		assert_int_equal(run(i & 1, 0), APIR_FORWARD_OK);
+		assert_int_equal(host.commands, 1);
+		assert_int_equal(failing.times, 0);
+	}
+	node.failing = NULL;
+	session_down();
+}
+
+/* The command is not sent, and nothing else is spoiled. */
+static void what_it_lacks_for_longer_fails_this_command_only(void **state)
+{
+	(void)state;
+	session_up(OURS);
+	node.failing = fails_for_a_while;
+	failing.error = ENOMEM;
+	failing.times = 1000;
+	host.commands = 0;
+	assert_int_equal(run(true, 0), -EAGAIN);
+	assert_in_range(failing.times, 900, 999); /* there is an end to it */
+	assert_int_equal(host.commands, 0);
+	assert_true(session_alive(&session));
+	failing.times = 0;
+	assert_int_equal(run(true, 0), APIR_FORWARD_OK);
+	node.failing = NULL;
+	session_down();
+}
+
+/* The command is with the host: only the fence to wait with isn't to be had. */
+static bool no_more_fences;
+
+static int fails_behind_a_command(void)
+{
+	return host.commands && no_more_fences ? ENOMEM : 0;
+}
+
+static void an_answer_is_waited_for_without_a_fence_where_there_is_no_memory_for_one(void **state)
+{
+	(void)state;
+	session_up(OURS);
+	node.failing = fails_behind_a_command;
+	no_more_fences = true;
+	host.commands = host.fences = 0;
+	assert_int_equal(run(false, 0), APIR_FORWARD_OK);
+	assert_int_equal(host.fences, 0);
+	assert_true(session_alive(&session));
+	no_more_fences = false;
+	node.failing = NULL;
+	session_down();
+}
+
+static void any_other_failure_is_the_devices_end(void **state)
+{
+	(void)state;
+	session_up(OURS);
+	node.failing = fails_for_a_while;
+	failing.error = ENODEV;
+	failing.times = 1;
+	assert_int_equal(run(true, 0), -EPIPE);
+	assert_false(session_alive(&session));
+	node.failing = NULL;
+	session_down();
+}
+
+static void a_start_that_cannot_be_sent_says_so(void **state)
+{
+	char err[384] = "";
+
+	(void)state;
+	memset(&host, 0, sizeof host);
+	host.kind = OURS;
+	fake_drm_be(&node);
+	node.failing = fails_for_a_while;
+	failing.error = ENOMEM;
+	failing.times = 1000;
+	assert_int_equal(session_open(&session, err, sizeof err), -EAGAIN);
+	node.failing = NULL;
+	assert_string_equal(err,
+		FAKE_DRM_NODE ": handshake: not sent: this system has no memory for it: end other programs, or "
+			      "give it more memory");
+}
+
 static void a_wait_without_fences_ends_at_its_limit(void **state)
 {
 	(void)state;
@@ -247,6 +349,11 @@ int main(void)
 		cmocka_unit_test(plain_sends_none),
 		cmocka_unit_test(ours_is_sent_them_once_it_has_answered_the_greeting),
 		cmocka_unit_test(a_program_that_can_have_no_fence_is_answered),
+		cmocka_unit_test(what_the_system_lacks_for_a_moment_is_waited_for),
+		cmocka_unit_test(what_it_lacks_for_longer_fails_this_command_only),
+		cmocka_unit_test(an_answer_is_waited_for_without_a_fence_where_there_is_no_memory_for_one),
+		cmocka_unit_test(any_other_failure_is_the_devices_end),
+		cmocka_unit_test(a_start_that_cannot_be_sent_says_so),
 		cmocka_unit_test(a_wait_without_fences_ends_at_its_limit),
 		cmocka_unit_test(a_wait_without_fences_ends_with_the_device),
 		cmocka_unit_test(a_virtual_machine_without_a_blob_is_told_both_causes),
