@@ -21,9 +21,9 @@
 #include "platform/self.h"
 #include "proto/util.h"
 
-#define LEFT_ALONE_MS 4000 /* for a program whose starter is gone to end by itself */
-#define UNSEEN_TRIES  200  /* of UNSEEN_MS each, where there are children that we can't list */
-#define UNSEEN_MS     10
+#define LEFT_ALONE_MS  4000 /* for a program whose starter is gone to end by itself */
+#define REAPED_AT_ONCE 64
+#define UNSEEN_TRIES   2000 /* of a ms each, where there are children that we can't list */
 
 static void on_child(int number)
 {
@@ -45,7 +45,7 @@ static void tell(int control, enum keeper_news news, int number)
 	(void)!send(control, &m, sizeof m, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* How many it has ended. */
+/* How many it has ended. Only we reap, so each number is still the child's that it was. */
 static int children_kill(void)
 {
 	char path[64];
@@ -55,44 +55,47 @@ static int children_kill(void)
 	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
 	f = fopen(path, "re");
 	while (f && fscanf(f, "%d", &pid) == 1)
-		n += kill(pid, SIGKILL) == 0;
+		n += pid > 0 && kill(pid, SIGKILL) == 0;
 	if (f)
 		fclose(f);
 	return n;
 }
 
-/* Each that dies leaves us its own children, so at the end there is nobody left. */
-static void descendants_end(void)
+/* Takes those that have ended, a few at most: they may come as fast as they are taken. How many; -1: there is no child. */
+static int reap(pid_t program, int *status, bool *ended)
 {
-	for (int unseen = 0; unseen < UNSEEN_TRIES;) {
-		int n = children_kill();
-		pid_t pid = waitpid(-1, NULL, n ? 0 : WNOHANG);
+	int n = 0, st;
+	pid_t pid = 0;
 
-		if (pid < 0 && errno == ECHILD)
-			return;
-		if (pid == 0) {
-			const struct timespec t = { .tv_nsec = UNSEEN_MS * 1000000L };
-
-			nanosleep(&t, NULL);
-			unseen++;
-		}
-	}
-}
-
-/* Takes those that have ended; true when the program was among them. */
-static bool reap(pid_t program, int *status)
-{
-	bool ended = false;
-	pid_t pid;
-	int st;
-
-	while ((pid = waitpid(-1, &st, WNOHANG)) > 0) {
+	while (n < REAPED_AT_ONCE && (pid = waitpid(-1, &st, WNOHANG)) > 0) {
+		n++;
 		if (pid == program) {
 			*status = st;
-			ended = true;
+			*ended = true;
 		}
 	}
-	return ended;
+	return pid < 0 && errno == ECHILD ? -1 : n;
+}
+
+/* Each that dies leaves us its own children, so at the end there is nobody left. One that forks and ends without pause has
+ * to be found between the two, so we look again at once, without a growing crowd of ended ones in between. */
+static void descendants_end(void)
+{
+	const struct timespec t = { .tv_nsec = 1000000 };
+	bool ended;
+	int st;
+
+	for (int unseen = 0; unseen < UNSEEN_TRIES;) {
+		int killed = children_kill();
+		int reaped = reap(-1, &st, &ended);
+
+		if (reaped < 0)
+			return;
+		if (!reaped) {
+			nanosleep(&t, NULL);
+			unseen += !killed;
+		}
+	}
 }
 
 /* Until the program has ended, by itself or by us. */
@@ -100,14 +103,19 @@ static int program_wait(int control, pid_t program, const sigset_t *mask)
 {
 	struct pollfd p = { .fd = control, .events = POLLRDHUP };
 	int64_t by = -1;
+	bool ended = false;
 	int status = 0;
 
-	while (!reap(program, &status)) {
-		int64_t left = by < 0 ? 0 : by - now_ms();
+	for (;;) {
+		bool more = reap(program, &status, &ended) == REAPED_AT_ONCE;
+		int64_t left = by < 0 || more ? 0 : by - now_ms();
 		struct timespec t = { .tv_sec = left > 0 ? left / 1000 : 0,
 			.tv_nsec = left > 0 ? left % 1000 * 1000000 : 0 };
-		int n = ppoll(&p, p.fd >= 0, by < 0 ? NULL : &t, mask);
+		int n;
 
+		if (ended)
+			return status;
+		n = ppoll(&p, p.fd >= 0, by < 0 && !more ? NULL : &t, mask);
 		if (n > 0) {
 			p.fd = -1;
 			by = now_ms() + (p.revents & (POLLHUP | POLLERR) ? LEFT_ALONE_MS : 0);
@@ -117,7 +125,6 @@ static int program_wait(int control, pid_t program, const sigset_t *mask)
 			by = INT64_MAX;
 		}
 	}
-	return status;
 }
 
 static _Noreturn void keeper_run(int control, pid_t program, const sigset_t *mask)

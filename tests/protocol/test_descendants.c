@@ -5,8 +5,12 @@
  */
 #include "tests/support/cm.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/protocol/harness.h"
 #include "tests/support/breed.h"
@@ -16,6 +20,7 @@
 #define WITHIN_MS 10000 /* a door that is gone leaves its worker 3 s to end by itself */
 
 static struct breed breed;
+static int outrunners = -1; /* the FIFO that they have open */
 
 static int begin(void **state)
 {
@@ -31,17 +36,22 @@ static int forget(void **state)
 }
 
 /* A context whose worker has been taken over, as far as starting processes goes. */
-static void open_breeding(struct host **h, struct guest *g)
+static void open_taken_over(struct host **h, struct guest *g, const char *reg)
 {
 	uint32_t major, minor;
 
 	*h = host_open(NULL, HOST_BACKEND);
 	CHECK(*h);
 	CHECK(apir_configure((*h)->apir, 0, "ggml.library.path", test_path("TEST_FAKE")) == 0);
-	CHECK(apir_configure((*h)->apir, 0, "ggml.library.reg", "fake_breeds") == 0);
+	CHECK(apir_configure((*h)->apir, 0, "ggml.library.reg", reg) == 0);
 	CHECK(guest_open(g, *h, 1));
 	CHECK(handshake(g, &major, &minor) == APIR_HANDSHAKE_MAGIC);
 	CHECK(load_library(g) != APIR_LOAD_OK);
+}
+
+static void open_breeding(struct host **h, struct guest *g)
+{
+	open_taken_over(h, g, "fake_breeds");
 	CHECK(breed_lives(&breed));
 }
 
@@ -94,6 +104,44 @@ static void door_waits(void *unused)
 	pause();
 }
 
+static void context_of_outrunners_destroyed(void *unused)
+{
+	struct guest g;
+	struct host *h;
+
+	(void)unused;
+	open_taken_over(&h, &g, "fake_outruns");
+	apir_context_destroy(h->apir, 1);
+	host_close(h);
+}
+
+static int outrunners_begin(void **state)
+{
+	(void)state;
+	if (!breed_begin(&breed) || unlink(breed.path) < 0 || mkfifo(breed.path, 0600) < 0)
+		return -1;
+	outrunners = open(breed.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return outrunners < 0 ? -1 : 0;
+}
+
+static int outrunners_forget(void **state)
+{
+	(void)state;
+	close(outrunners);
+	breed_forget(&breed); /* what is left sees it */
+	return 0;
+}
+
+static void what_starts_others_without_pause_ends(void **state)
+{
+	struct pollfd p = { .fd = outrunners };
+
+	(void)state;
+	assert_int_equal(child_run(context_of_outrunners_destroyed, NULL), 0);
+	assert_int_equal(poll(&p, 1, WITHIN_MS), 1); /* nobody has it open any more */
+	assert_int_equal(p.revents, POLLHUP);
+}
+
 static void what_a_killed_worker_started_ends(void **state)
 {
 	(void)state;
@@ -133,6 +181,8 @@ int main(void)
 		TEST(what_a_destroyed_context_started_ends),
 		TEST(what_a_stubborn_worker_started_ends),
 		TEST(what_a_worker_started_ends_with_a_killed_door),
+		cmocka_unit_test_setup_teardown(
+			what_starts_others_without_pause_ends, outrunners_begin, outrunners_forget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

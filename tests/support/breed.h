@@ -13,6 +13,10 @@ struct breed {
 	pid_t pids[BREED];
 };
 
+/* Of fake_outruns: each is followed by another, without pause, for as long as the file is there, or at most so long. */
+#define OUTRUNNERS 64
+#define OUTRUN_S   15
+
 /* For workers started from now on. */
 bool breed_begin(struct breed *b);
 /* Waits until all are there and alive. */

@@ -3,13 +3,16 @@
  * GGML libraries with something wrong, all in one file: the registration function that is named decides what.
  * It hangs on the real libggml-base, as plugins do. Built with ACCEL, it is as BLAS is: an accelerator and nothing else.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ggml-abi/abi.h"
+#include "tests/support/breed.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -162,6 +165,34 @@ EXPORT struct abi_reg *fake_breeds(void)
 			stay(path);
 		}
 		stay(path);
+	}
+	return NULL;
+}
+
+/* Starts another and ends, again and again, until nobody cares: the file is gone, or it is too late. */
+static _Noreturn void outrun(const char *path, time_t late)
+{
+	prctl(PR_SET_NAME, "breed");
+	while (access(path, F_OK) == 0 && time(NULL) < late) {
+		if (fork())
+			_exit(0);
+		setsid();
+	}
+	_exit(0);
+}
+
+/* The same guest, with processes that don't wait to be ended. While there are any, the FIFO has a writer. */
+EXPORT struct abi_reg *fake_outruns(void);
+EXPORT struct abi_reg *fake_outruns(void)
+{
+	const char *path = getenv("GGML_TEST_BREED");
+	const time_t late = time(NULL) + OUTRUN_S;
+
+	if (!path || open(path, O_WRONLY) < 0) /* all of them inherit it */
+		return NULL;
+	for (int i = 0; i < OUTRUNNERS; i++) {
+		if (fork() == 0)
+			outrun(path, late);
 	}
 	return NULL;
 }
