@@ -116,7 +116,7 @@ static bool touch(struct kept *k, struct buffer *b, bool written)
 	return true;
 }
 
-/* What it writes are its nodes' results. Nodes that compute nothing neither write nor read. */
+/* What it writes are its nodes' results, and what an optimiser keeps beside them. Nodes that compute nothing neither write nor read. */
 static bool touched_find(struct kept *k, struct abi_graph *graph, uint32_t n_nodes)
 {
 	bool ok = true;
@@ -129,7 +129,7 @@ static bool touched_find(struct kept *k, struct abi_graph *graph, uint32_t n_nod
 			continue;
 		ok = touch(k, buffer_of(t), true);
 		for (int n = 0; ok && n < ABI_SRCS; n++)
-			ok = !t->src[n] || touch(k, buffer_of(t->src[n]), false);
+			ok = !t->src[n] || touch(k, buffer_of(t->src[n]), op_writes(t, n));
 	}
 	return ok;
 }

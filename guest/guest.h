@@ -14,10 +14,11 @@
 struct plugin {
 	struct abi_symbols fn;
 	enum abi_version api;
-	bool idle[ABI_N_OPS];       /* operations that compute nothing */
-	bool has_counts;            /* use counts can be read: ggml-abi/counts.h */
-	struct abi_numbers numbers; /* from our ggml's to the wire's */
-	char host_version[32];      /* of the host's ggml; empty: it doesn't tell */
+	bool idle[ABI_N_OPS];        /* operations that compute nothing */
+	uint16_t written[ABI_N_OPS]; /* sources that operations write to, a bit each */
+	bool has_counts;             /* use counts can be read: ggml-abi/counts.h */
+	struct abi_numbers numbers;  /* from our ggml's to the wire's */
+	char host_version[32];       /* of the host's ggml; empty: it doesn't tell */
 	struct session session;
 	struct abi_reg reg;
 	size_t n_devices;
@@ -36,6 +37,12 @@ extern struct plugin plugin;
 static inline bool op_idle(const struct abi_tensor *t)
 {
 	return t->op >= 0 && t->op < ABI_N_OPS && plugin.idle[t->op];
+}
+
+/* Whether the node writes to its source i, as it does to its result. */
+static inline bool op_writes(const struct abi_tensor *t, int i)
+{
+	return t->op >= 0 && t->op < ABI_N_OPS && plugin.written[t->op] >> i & 1;
 }
 
 /* device.c: the device's name, from its variable or as ever; 0 or -errno and a line. */

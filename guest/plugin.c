@@ -12,6 +12,7 @@
 
 #include "ggml-abi/counts.h"
 #include "ggml-abi/idle.h"
+#include "ggml-abi/written.h"
 #include "ggml-abi/probe.h"
 #include "guest/say.h"
 
@@ -114,6 +115,7 @@ static bool plugin_setup(const void *caller)
 	if (registered_already(handle))
 		return true;
 	abi_idle_learn(&plugin.fn, plugin.idle);
+	abi_written_learn(&plugin.fn, plugin.written);
 	plugin.has_counts = abi_counts_check(&plugin.fn, handle);
 	if (device_name_choose(err, sizeof err) < 0 || session_open(&plugin.session, err, sizeof err) < 0) {
 		say_no_device(err);

@@ -41,6 +41,8 @@ static const struct {
 	F(view_tensor),
 	F(view_2d),
 	F(map_custom1),
+	F(opt_step_adamw),
+	F(set_param),
 	F(set_input),
 	F(set_output),
 	F(backend_sched_new),

@@ -36,6 +36,9 @@ struct program_functions {
 	struct abi_tensor *(*view_2d)(struct abi_context *, struct abi_tensor *, int64_t, int64_t, size_t, size_t);
 	struct abi_tensor *(*map_custom1)(struct abi_context *, struct abi_tensor *,
 		void (*)(struct abi_tensor *, const struct abi_tensor *, int, int, void *), int, void *);
+	struct abi_tensor *(*opt_step_adamw)(struct abi_context *, struct abi_tensor *, struct abi_tensor *,
+		struct abi_tensor *, struct abi_tensor *, struct abi_tensor *);
+	void (*set_param)(struct abi_tensor *);
 	void (*set_input)(struct abi_tensor *);
 	void (*set_output)(struct abi_tensor *);
 	struct abi_sched *(*backend_sched_new)(struct abi_backend **, union abi_buft **, int, size_t, bool, bool);

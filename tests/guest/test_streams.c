@@ -241,6 +241,66 @@ SCENARIO(a_copy_of_what_was_lost_is_lost)
 }
 
 /* The plugin can't send it: its shape doesn't fit the protocol. */
+/* An optimiser's step writes to both moments beside its result, each here in a buffer of its own. */
+struct step {
+	struct abi_context *ctx[6];
+	struct abi_buffer *buffers[6];
+	struct abi_tensor *t[5];
+	struct abi_graph *graph;
+};
+
+enum { WEIGHT, GRADIENT, FIRST, SECOND, PARAMETERS };
+
+static void step_make(struct step *s, const struct program *p)
+{
+	static const float parameters[7] = { 0, 0.5f, 0.5f, 1, 0, 1, 1 }; /* alpha, beta 1 and 2, … */
+	struct abi_tensor *gradient;
+
+	for (int i = 0; i < 5; i++) {
+		s->ctx[i] = program_context(p);
+		s->t[i] = p->g.new_tensor_4d(s->ctx[i], 0, i == PARAMETERS ? 7 : N, 1, 1, 1);
+		s->buffers[i] = p->f.backend_alloc_ctx_tensors(s->ctx[i], p->gpu);
+		CHECK(s->buffers[i]);
+		if (i != PARAMETERS)
+			tensor_fill(p, s->t[i], i == GRADIENT ? 2 : 0);
+	}
+	p->g.tensor_set(s->t[PARAMETERS], parameters, 0, sizeof parameters);
+	p->f.set_param(s->t[WEIGHT]);
+	s->ctx[5] = program_context(p);
+	s->graph = p->f.new_graph(s->ctx[5]);
+	gradient = p->f.scale(s->ctx[5], s->t[GRADIENT], 1);
+	p->f.build_forward_expand(s->graph, gradient);
+	p->f.build_forward_expand(s->graph,
+		p->f.opt_step_adamw(s->ctx[5], s->t[WEIGHT], gradient, s->t[FIRST], s->t[SECOND], s->t[PARAMETERS]));
+	s->buffers[5] = p->f.backend_alloc_ctx_tensors(s->ctx[5], p->gpu);
+	CHECK(s->buffers[5]);
+}
+
+SCENARIO(what_an_optimiser_keeps_is_lost_with_its_step)
+{
+	struct step s;
+	struct program p;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	step_make(&s, &p);
+	CHECK(p.g.graph_compute(p.gpu, s.graph) == ABI_STATUS_SUCCESS);
+	CHECK(is(&p, s.t[FIRST], 1) && is(&p, s.t[SECOND], 2));
+	tensor_fill(&p, s.t[GRADIENT], REFUSED);
+	CHECK(p.gpu->iface.graph_compute(p.gpu, s.graph) == ABI_STATUS_SUCCESS);
+	CHECK(is(&p, s.t[FIRST], 0) && is(&p, s.t[SECOND], 0));
+	CHECK(is(&p, s.t[GRADIENT], REFUSED)); /* which it only reads */
+	tensor_fill(&p, s.t[GRADIENT], 2);
+	CHECK(p.g.graph_compute(p.gpu, s.graph) == ABI_STATUS_FAILED);
+	CHECK(p.g.graph_compute(p.gpu, s.graph) == ABI_STATUS_SUCCESS);
+	CHECK(is(&p, s.t[FIRST], 1.5f) && is(&p, s.t[SECOND], 3));
+	for (int i = 0; i < 6; i++) {
+		p.g.buffer_free(s.buffers[i]);
+		p.g.free(s.ctx[i]);
+	}
+	program_end(&p);
+}
+
 static void set_unsent(const struct program *p, struct abi_tensor *t)
 {
 	int64_t n = t->ne[0];
@@ -452,6 +512,7 @@ int main(void)
 		cmocka_unit_test(weights_that_a_lost_graph_has_read_are_as_good_as_before),
 		cmocka_unit_test(who_touches_what_was_lost_fails_until_its_owner_was_told),
 		cmocka_unit_test(a_copy_of_what_was_lost_is_lost),
+		cmocka_unit_test(what_an_optimiser_keeps_is_lost_with_its_step),
 		cmocka_unit_test(a_write_that_could_not_be_sent_fails_the_next_graph_that_touches_it_once),
 		cmocka_unit_test(a_write_that_was_refused_fails_the_next_graph_that_touches_it_once),
 		cmocka_unit_test(a_lost_write_is_told_to_one_stream),
