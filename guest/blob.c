@@ -2,7 +2,7 @@
 /*
  * See blob.h. A virtio-gpu device that is reset or unbound takes its mappings along, in the middle of whatever a thread
  * does with them. The session is dead then and says so before anybody reads a zero: whoever took something out of shared
- * memory asks session_alive() afterwards.
+ * memory asks session_alive() afterwards. What a socket brings is sealed as a rule: it stays, and costs nothing of that.
  */
 #include "guest/blob.h"
 
@@ -13,6 +13,15 @@
 
 #include "guest/say.h"
 #include "platform/guard.h"
+
+/* Nothing was guarded yet, perhaps: then blobs_enter() hasn't done it. */
+static int blob_guard(struct session *s, const struct shm *shm)
+{
+	if (!s->guarded)
+		s->masked = guard_enter();
+	s->guarded = true;
+	return guard_add(shm->ptr, shm->size, &s->torn);
+}
 
 int blob_make(struct session *s, size_t size, struct shm *out)
 {
@@ -33,8 +42,8 @@ int blob_make(struct session *s, size_t size, struct shm *out)
 		return err;
 	/* A child would keep the memory, and a virtio-gpu device's mapping even the connection. */
 	err = madvise(out->ptr, out->size, MADV_DONTFORK) < 0 ? -errno : 0;
-	if (!err)
-		err = guard_add(out->ptr, out->size, &s->torn);
+	if (!err && !out->stays)
+		err = blob_guard(s, out);
 	if (err < 0)
 		s->transport->ops->blob_destroy(s->transport, out);
 	return err;
@@ -87,4 +96,16 @@ void blob_drop(struct session *s, struct shm *shm)
 {
 	guard_remove(shm->ptr);
 	s->transport->ops->blob_destroy(s->transport, shm);
+}
+
+void blobs_enter(struct session *s)
+{
+	if (s->guarded)
+		s->masked = guard_enter();
+}
+
+void blobs_leave(struct session *s)
+{
+	guard_leave(s->masked);
+	s->masked = false;
 }

@@ -12,5 +12,8 @@ int blob_need(struct session *s, size_t size, const char *what, struct shm *out)
 /* The line about such a failure: what was wanted, the reason, the cure. */
 void blob_fault(const struct session *s, int err, size_t size, const char *what, char *line, size_t line_size);
 void blob_drop(struct session *s, struct shm *shm);
+/* Between both, this thread may touch the session's shared memory. */
+void blobs_enter(struct session *s);
+void blobs_leave(struct session *s);
 
 #endif

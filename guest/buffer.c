@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "guest/blob.h"
 #include "guest/say.h"
 #include "guest/transfer.h"
-#include "platform/guard.h"
 
 static _Atomic uint64_t epoch = 1;
 
@@ -91,10 +91,9 @@ static bool write_collect(struct buffer *b, const struct abi_tensor *t, const vo
 	session_lock(s);
 	taken = pending_add(&s->pending, b, start, size, pad_behind(t, offset, size), data);
 	if (!taken) {
-		bool guarded = guard_enter();
-
+		blobs_enter(s);
 		pending_flush(s);
-		guard_leave(guarded);
+		blobs_leave(s);
 		taken = pending_add(&s->pending, b, start, size, pad_behind(t, offset, size), data);
 	}
 	session_unlock(s);

@@ -9,7 +9,6 @@
 #include "guest/blob.h"
 #include "guest/command.h"
 #include "guest/say.h"
-#include "platform/guard.h"
 
 void call_header(struct call *c, enum apir_fn fn)
 {
@@ -22,17 +21,35 @@ void call_header(struct call *c, enum apir_fn fn)
 	c->args.pos = n;
 }
 
+/* The first of those that were posted, up to that turn; NULL: none. */
+static struct slot *slot_first(struct session *s, uint64_t turn)
+{
+	struct slot *first = NULL;
+
+	for (size_t i = 0; i < SESSION_SLOTS; i++) {
+		struct slot *slot = &s->slots[i];
+
+		if (slot->posted && slot->turn <= turn && (!first || slot->turn < first->turn))
+			first = slot;
+	}
+	return first;
+}
+
 void call_enter(struct call *c, struct session *s, const char *name)
 {
 	c->session = s;
 	c->name = name;
 	session_lock(s);
-	c->guarded = guard_enter();
+	if (slot_first(s, UINT64_MAX)) /* else nothing is touched */
+		blobs_enter(s);
 }
 
 void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *name)
 {
-	call_enter(c, s, name);
+	c->session = s;
+	c->name = name;
+	session_lock(s);
+	blobs_enter(s);
 	/* What is pending must be there before anything that could see that it isn't. */
 	if (fn >= APIR_FN_BUFFER_BASE && s->pending.n)
 		pending_flush(s);
@@ -119,20 +136,6 @@ static void slot_settle(struct session *s, struct slot *slot)
 		slot->bulk->slot = NULL;
 	}
 	slot->posted = NULL;
-}
-
-/* The first of those that were posted, up to that turn; NULL: none. */
-static struct slot *slot_first(struct session *s, uint64_t turn)
-{
-	struct slot *first = NULL;
-
-	for (size_t i = 0; i < SESSION_SLOTS; i++) {
-		struct slot *slot = &s->slots[i];
-
-		if (slot->posted && slot->turn <= turn && (!first || slot->turn < first->turn))
-			first = slot;
-	}
-	return first;
 }
 
 /* In the order in which they were posted, so that what follows from a loss is lost, too. */
@@ -290,6 +293,6 @@ int call_try(struct call *c)
 
 void call_end(struct call *c)
 {
-	guard_leave(c->guarded);
+	blobs_leave(c->session);
 	session_unlock(c->session);
 }

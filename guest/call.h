@@ -17,10 +17,9 @@ struct call {
 	size_t expects;      /* bytes of it; call_begin(): whatever there may be */
 	bool broken;         /* an argument didn't fit */
 	const char *name;
-	bool guarded; /* for guard_leave() */
 };
 
-/* Takes the session's lock, for what isn't a call of its own; ends with call_end(), too. */
+/* Takes the session's lock, for nothing but settling; ends with call_end(), too. */
 void call_enter(struct call *c, struct session *s, const char *name);
 /* Starts a FORWARD call; never fails, call_run() tells. */
 void call_begin(struct call *c, struct session *s, enum apir_fn fn, const char *name);

@@ -35,7 +35,7 @@ struct pending {
  * it overlaps another: flush and try again, or send it alone. pad: how many bytes behind it hold nothing. */
 bool pending_add(
 	struct pending *p, struct buffer *buffer, uint64_t start, uint64_t size, uint64_t pad, const void *data);
-/* Posts everything, between guard_enter() and guard_leave(). What can't be, or fails, is noted in loss.h. */
+/* Posts everything, between blobs_enter() and blobs_leave(). What can't be, or fails, is noted in loss.h. */
 void pending_flush(struct session *s);
 
 #endif

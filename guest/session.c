@@ -237,7 +237,6 @@ static int session_start(struct session *s, char *err, size_t err_size)
 int session_open(struct session *s, char *err, size_t err_size)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	bool guarded = guard_enter();
 	int e;
 
 	pthread_once(&once, fork_watch);
@@ -254,7 +253,7 @@ int session_open(struct session *s, char *err, size_t err_size)
 	}
 	if (e < 0)
 		session_close(s);
-	guard_leave(guarded);
+	blobs_leave(s);
 	return e;
 }
 

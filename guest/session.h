@@ -62,6 +62,7 @@ struct session {
 	_Atomic bool dead;
 	_Atomic bool told;           /* that it is dead */
 	_Atomic bool torn;           /* the device took its memory away: as dead */
+	bool guarded, masked;        /* blob.c: some of its memory may go away; for guard_leave() */
 	_Atomic uint32_t complaints; /* so many lines about failed calls were told, at most SESSION_COMPLAINTS are */
 	uint64_t turns;              /* commands posted so far */
 	bool plain;                  /* APIR 0.2 and nothing beyond: GGML_VIRTGPU_PROTOCOL */

@@ -3,6 +3,7 @@
 #ifndef PLATFORM_SHM_H
 #define PLATFORM_SHM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A descriptor for `size` zeroed bytes (a multiple of the page size), to be passed on and mapped; closed on exec.
@@ -12,5 +13,8 @@ int shm_create(const char *name, uint64_t size);
 
 /* For memory that somebody else made: from now on nobody can shrink it; tells its size. -EPERM: that can't be had. */
 int shm_seal(int fd, uint64_t *size);
+
+/* Whether nobody can shrink it, so that what is mapped of it stays. */
+bool shm_sealed(int fd);
 
 #endif

@@ -19,6 +19,7 @@
 
 #include "guest/transport/deadline.h"
 #include "guest/transport/vtest.h"
+#include "platform/shm.h"
 #include "platform/word.h"
 #include "proto/apir_wire.h"
 #include "proto/util.h"
@@ -108,6 +109,7 @@ static int socket_blob_create(struct transport *t, size_t size, struct shm *out)
 	size_t rounded = round_up(size, APIR_BLOB_GRANULE);
 	uint32_t res_id = 0;
 	void *ptr;
+	bool sealed;
 	int err;
 
 	if (!rounded)
@@ -117,6 +119,7 @@ static int socket_blob_create(struct transport *t, size_t size, struct shm *out)
 
 	if (fd < 0)
 		return fd;
+	sealed = shm_sealed(fd); /* before it is measured */
 	err = blob_check(fd, rounded);
 	if (!err) {
 		ptr = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -126,7 +129,7 @@ static int socket_blob_create(struct transport *t, size_t size, struct shm *out)
 		resource_unref(s, res_id);
 		return err;
 	}
-	*out = (struct shm){ .res_id = res_id, .ptr = ptr, .size = rounded };
+	*out = (struct shm){ .res_id = res_id, .ptr = ptr, .size = rounded, .stays = sealed };
 	return 0;
 }
 

@@ -23,6 +23,7 @@ struct shm {
 	uint32_t handle; /* the transport's own (GEM handle) */
 	void *ptr;
 	size_t size; /* bytes, as mapped */
+	bool stays;  /* nobody can take it away as long as it is mapped */
 };
 
 /* Expect a long wait: prepare one that costs no processor time. Without it, such a wait first has to send a fence of

@@ -5,12 +5,14 @@
  *
  * A program that installs a handler of its own later, and hands on what isn't its own, hands it to us: that must not go
  * round in circles. So each handler that we were put in front of has a layer, with a function of its own that knows what
- * was there before, and no layer comes twice in a chain.
+ * was there before, and no layer comes twice in a chain. Nobody tells when a handler is of no use any more, so layers aren't
+ * given back; a handler that is installed again, with the same flags, has its old one.
  *
  * Everything that the handler calls is async-signal-safe, mmap() by being nothing but a system call.
  */
 #include "platform/guard.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,7 +22,7 @@
 #include "proto/util.h"
 
 #define MAPPINGS_MAX 128
-#define LAYERS_MAX   4
+#define LAYERS_MAX   64
 
 static struct mapping {
 	_Atomic uintptr_t start; /* 0: free */
@@ -28,18 +30,11 @@ static struct mapping {
 	_Atomic(_Atomic bool *) lost;
 } mappings[MAPPINGS_MAX];
 
-static void layer_0(int sig, siginfo_t *info, void *context);
-static void layer_1(int sig, siginfo_t *info, void *context);
-static void layer_2(int sig, siginfo_t *info, void *context);
-static void layer_3(int sig, siginfo_t *info, void *context);
-
 static struct layer {
-	void (*handler)(int, siginfo_t *, void *);
 	struct sigaction before; /* written before the handler is installed, never again */
 	_Atomic bool spent;      /* it wanted to be called once only, and was */
 	bool used;
-} layers[LAYERS_MAX] = { { .handler = layer_0 }, { .handler = layer_1 }, { .handler = layer_2 },
-	{ .handler = layer_3 } };
+} layers[LAYERS_MAX];
 
 static bool started; /* the handler is in place */
 
@@ -111,25 +106,19 @@ static void on_signal(size_t which, int sig, siginfo_t *info, void *context)
 	errno = err;
 }
 
-static void layer_0(int sig, siginfo_t *info, void *context)
-{
-	on_signal(0, sig, info, context);
-}
+/* A function for each layer. */
+#define LAYER(n)                                                                                                       \
+	static void layer_##n(int sig, siginfo_t *info, void *context)                                                 \
+	{                                                                                                              \
+		on_signal(0##n, sig, info, context);                                                                   \
+	}
+#define HANDLER(n)  layer_##n,
+#define EIGHT(f, n) f(n##0) f(n##1) f(n##2) f(n##3) f(n##4) f(n##5) f(n##6) f(n##7)
+#define EACH(f)     EIGHT(f, 0) EIGHT(f, 1) EIGHT(f, 2) EIGHT(f, 3) EIGHT(f, 4) EIGHT(f, 5) EIGHT(f, 6) EIGHT(f, 7)
 
-static void layer_1(int sig, siginfo_t *info, void *context)
-{
-	on_signal(1, sig, info, context);
-}
-
-static void layer_2(int sig, siginfo_t *info, void *context)
-{
-	on_signal(2, sig, info, context);
-}
-
-static void layer_3(int sig, siginfo_t *info, void *context)
-{
-	on_signal(3, sig, info, context);
-}
+EACH(LAYER)
+static void (*const handlers[])(int, siginfo_t *, void *) = { EACH(HANDLER) };
+static_assert(ARRAY_SIZE(handlers) == LAYERS_MAX, "numbered in octal");
 
 /* The layer that stands in front of this action, or could; NULL: there are too many. */
 static struct layer *layer_for(const struct sigaction *action)
@@ -155,8 +144,8 @@ static void handler_front(void)
 
 	if (sigaction(SIGBUS, NULL, &now) < 0)
 		return;
-	for (size_t i = 0; i < LAYERS_MAX; i++) {
-		if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == layers[i].handler)
+	for (size_t i = 0; i < LAYERS_MAX && layers[i].used; i++) {
+		if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == handlers[i])
 			return;
 	}
 	l = layer_for(&now);
@@ -167,7 +156,7 @@ static void handler_front(void)
 	l->used = true;
 	atomic_store(&l->spent, false);
 	handled = now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN;
-	ours.sa_sigaction = l->handler;
+	ours.sa_sigaction = handlers[l - layers];
 	ours.sa_flags |= handled ? now.sa_flags & (SA_ONSTACK | SA_RESTART) : SA_ONSTACK | SA_RESTART;
 	sigemptyset(&ours.sa_mask);
 	sigaction(SIGBUS, &ours, NULL);

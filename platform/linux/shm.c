@@ -34,16 +34,21 @@ int shm_create(const char *name, uint64_t size)
 	return fd_steal(&fd);
 }
 
+bool shm_sealed(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && seals & F_SEAL_SHRINK;
+}
+
 /* What somebody else sealed already may take no more seals, and need none. */
 int shm_seal(int fd, uint64_t *size)
 {
 	struct stat st;
-	int seals;
 
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 && errno != EPERM)
 		return -EPERM;
-	seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+	if (!shm_sealed(fd))
 		return -EPERM;
 	if (fstat(fd, &st) < 0)
 		return -errno;

@@ -3,14 +3,21 @@
  * data. */
 #include "tests/guest/scenario.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "guest/transport/deadline.h"
+#include "proto/util.h"
 #include "tests/support/capture.h"
 #include "tests/support/process.h"
 
@@ -388,6 +395,23 @@ static void blobs_vanish(void)
 	close(nothing);
 }
 
+/* As on a system that doesn't tell whether memory can be taken away. */
+static void seals_untold(void)
+{
+	struct sock_filter lines[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_GET_SEALS, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { ARRAY_SIZE(lines), lines };
+
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
 struct vanishing {
 	long after_us;
 	atomic_bool done;
@@ -415,6 +439,7 @@ static void works_until_it_vanishes(void *arg)
 	pthread_t thread;
 	bool over;
 
+	seals_untold();
 	program_start(&p, server.socket);
 	net_make(&gpu, &p, p.gpu, 64, 2, 1);
 	net_make(&cpu, &p, p.cpu, 64, 2, 1);
@@ -451,6 +476,23 @@ static void memory_that_vanishes_is_an_error_never_a_signal(void **state)
 	}
 }
 
+/* Our host seals what it makes: nobody can shrink it, whatever becomes of the host. */
+SCENARIO(memory_that_nobody_can_take_away_needs_no_handler)
+{
+	struct sigaction before, now;
+	struct net gpu, cpu;
+	struct program p;
+
+	(void)unused;
+	CHECK(sigaction(SIGBUS, NULL, &before) == 0);
+	nets_make(&gpu, &cpu, &p);
+	CHECK(sigaction(SIGBUS, NULL, &now) == 0);
+	CHECK(now.sa_handler == before.sa_handler && now.sa_flags == before.sa_flags);
+	net_free(&gpu, &p);
+	net_free(&cpu, &p);
+	program_end(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -464,6 +506,7 @@ int main(void)
 		cmocka_unit_test(a_forked_child_that_asks_for_the_device_is_told_why_it_has_none),
 		cmocka_unit_test(a_stopped_server_is_noticed),
 		cmocka_unit_test(memory_that_vanishes_is_an_error_never_a_signal),
+		cmocka_unit_test(memory_that_nobody_can_take_away_needs_no_handler),
 	};
 
 	return cmocka_run_group_tests(tests, server_up, server_down);

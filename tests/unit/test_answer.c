@@ -7,9 +7,11 @@
 #include "tests/support/cm.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "guest/blob.h"
 #include "guest/call.h"
 #include "proto/util.h"
 
@@ -190,6 +192,61 @@ static void what_could_not_be_posted_can_be_waited_for_and_nothing_is_spoiled(vo
 	call_end(&c);
 }
 
+static void programs_own(int sig)
+{
+	(void)sig;
+}
+
+static bool is_programs_own(void)
+{
+	struct sigaction now;
+
+	assert_int_equal(sigaction(SIGBUS, NULL, &now), 0);
+	return now.sa_handler == programs_own;
+}
+
+/* A program synchronizes more often than it computes. */
+static void memory_is_guarded_when_it_is_touched_and_no_sooner(void **state)
+{
+	const struct sigaction own = { .sa_handler = programs_own };
+	struct shm blob;
+	struct call c;
+
+	(void)state;
+	host.blobs_left = 1;
+	assert_int_equal(blob_make(&session, APIR_BLOB_GRANULE, &blob), 0);
+	assert_int_equal(sigaction(SIGBUS, &own, NULL), 0);
+	call_enter(&c, &session, "synchronize");
+	call_settle(&c);
+	assert_true(is_programs_own());
+	call_end(&c);
+	call_begin(&c, &session, APIR_FN_BUFT_ALIGNMENT, "get_alignment");
+	assert_false(is_programs_own());
+	call_end(&c);
+}
+
+static void what_is_on_its_way_is_guarded_when_it_is_waited_for(void **state)
+{
+	const struct sigaction own = { .sa_handler = programs_own };
+	struct slot *slot;
+	struct call c;
+
+	(void)state;
+	host.blobs_left = 1;
+	call_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	slot = call_slot(&c, false);
+	assert_non_null(slot);
+	assert_true(call_post(&c, slot, 0));
+	host.posted = slot->reply.ptr;
+	call_end(&c);
+	assert_int_equal(sigaction(SIGBUS, &own, NULL), 0);
+	call_enter(&c, &session, "synchronize");
+	assert_false(is_programs_own());
+	call_settle(&c);
+	call_end(&c);
+	host.posted = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +254,8 @@ int main(void)
 		cmocka_unit_test_setup(
 			what_nobody_waits_for_takes_turns_where_there_is_memory_for_one_only, session_make),
 		cmocka_unit_test_setup(what_could_not_be_posted_can_be_waited_for_and_nothing_is_spoiled, session_make),
+		cmocka_unit_test_setup(memory_is_guarded_when_it_is_touched_and_no_sooner, session_make),
+		cmocka_unit_test_setup(what_is_on_its_way_is_guarded_when_it_is_waited_for, session_make),
 		cmocka_unit_test_setup(no_more_is_read_than_is_expected, session_make),
 		cmocka_unit_test_setup(a_number_is_what_it_was, session_make),
 		cmocka_unit_test_setup(a_string_that_was_checked_stays_as_it_was_checked, session_make),

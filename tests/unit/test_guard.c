@@ -329,6 +329,27 @@ SCENARIO(it_may_come_and_go)
 	}
 }
 
+/* Each with flags of its own, so that none is another's. */
+SCENARIO(however_many_there_are_ours_is_in_front)
+{
+	static const int flags[] = { SA_SIGINFO, SA_RESTART, SA_NODEFER, SA_ONSTACK, SA_NOCLDSTOP, SA_NOCLDWAIT };
+	struct area first;
+
+	(void)unused;
+	area_make(&first, true);
+	for (int i = 0; i < 60; i++) {
+		int these = 0;
+
+		for (int bit = 0; bit < 6; bit++)
+			these |= i >> bit & 1 ? flags[bit] : 0;
+		own_calls = 0;
+		own_install(these);
+		own_is_asked();
+		munmap((void *)(uintptr_t)own.at, SIZE);
+		close(own.fd);
+	}
+}
+
 /* What runtimes do with what isn't theirs: call what was there before, or put it back and raise the signal again. */
 static struct sigaction chained;
 static int chained_calls;
@@ -438,6 +459,7 @@ int main(void)
 		cmocka_unit_test(it_is_called_again_when_it_is_installed_again),
 		cmocka_unit_test(a_handler_that_came_later_is_kept_behind_ours),
 		cmocka_unit_test(it_may_come_and_go),
+		cmocka_unit_test(however_many_there_are_ours_is_in_front),
 		cmocka_unit_test(handlers_that_hand_on_to_ours_make_no_circle),
 		cmocka_unit_test(a_thread_that_blocks_the_signal_is_guarded_within_a_call),
 		cmocka_unit_test(there_is_an_end_to_mappings),
