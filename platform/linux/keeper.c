@@ -61,13 +61,13 @@ static int children_kill(void)
 	return n;
 }
 
-/* Takes those that have ended, a few at most: they may come as fast as they are taken. How many; -1: there is no child. */
-static int reap(pid_t program, int *status, bool *ended)
+/* Takes those that have ended, so many at most: they may come as fast as they are taken. How many; -1: there is no child. */
+static int reap(int most, pid_t program, int *status, bool *ended)
 {
 	int n = 0, st;
 	pid_t pid = 0;
 
-	while (n < REAPED_AT_ONCE && (pid = waitpid(-1, &st, WNOHANG)) > 0) {
+	while (n < most && (pid = waitpid(-1, &st, WNOHANG)) > 0) {
 		n++;
 		if (pid == program) {
 			*status = st;
@@ -78,7 +78,7 @@ static int reap(pid_t program, int *status, bool *ended)
 }
 
 /* Each that dies leaves us its own children, so at the end there is nobody left. One that forks and ends without pause has
- * to be found between the two, so we look again at once, without a growing crowd of ended ones in between. */
+ * to be found between the two, so we look again at once, without a crowd of ended ones in between. */
 static void descendants_end(void)
 {
 	const struct timespec t = { .tv_nsec = 1000000 };
@@ -87,7 +87,7 @@ static void descendants_end(void)
 
 	for (int unseen = 0; unseen < UNSEEN_TRIES;) {
 		int killed = children_kill();
-		int reaped = reap(-1, &st, &ended);
+		int reaped = reap(killed + 1, -1, &st, &ended);
 
 		if (reaped < 0)
 			return;
@@ -107,7 +107,7 @@ static int program_wait(int control, pid_t program, const sigset_t *mask)
 	int status = 0;
 
 	for (;;) {
-		bool more = reap(program, &status, &ended) == REAPED_AT_ONCE;
+		bool more = reap(REAPED_AT_ONCE, program, &status, &ended) == REAPED_AT_ONCE;
 		int64_t left = by < 0 || more ? 0 : by - now_ms();
 		struct timespec t = { .tv_sec = left > 0 ? left / 1000 : 0,
 			.tv_nsec = left > 0 ? left % 1000 * 1000000 : 0 };
