@@ -48,6 +48,7 @@ static const struct model_type model_types[] = {
 
 struct shape {
 	uint32_t layers, embd, heads, kv_heads, ff, vocab, ctx;
+	uint32_t experts, used; /* 0: one feed-forward network a layer */
 	uint64_t seed;
 	const struct model_type *type;
 };
@@ -58,6 +59,7 @@ static const char usage_text[] =
 	"  --heads N      attention heads (8)         --kv-heads N  key and value heads (as many as heads)\n"
 	"  --ff N         feed-forward width (512)    --vocab N     tokens (512; at least 259)\n"
 	"  --type T       f32, f16, q8_0, q4_0 (f16)  --ctx N       context length (4096)\n"
+	"  --experts N    feed-forward networks a layer, of which each token uses --used N (0: one; 2)\n"
 	"  --seed N       of the weights (1)\n";
 
 static uint64_t seed_for(uint64_t seed, const char *name)
@@ -95,6 +97,8 @@ static void shape_check(const struct shape *s)
 		die(2, "--embd %u is not divisible by %u, the block of %s", s->embd, block, s->type->name);
 	if (s->ff % block)
 		die(2, "--ff %u is not divisible by %u, the block of %s", s->ff, block, s->type->name);
+	if (s->experts && (!s->used || s->used > s->experts))
+		die(2, "--used %u: want a number from 1 to --experts %u", s->used, s->experts);
 	if (s->vocab < TOKEN_WORDS)
 		die(2, "--vocab %u is too small: 3 special tokens and 256 bytes need %d", s->vocab, TOKEN_WORDS);
 }
@@ -149,14 +153,19 @@ static void add_parameters(struct gguf_context *g, const struct shape *s)
 	gguf_set_val_f32(g, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
 	gguf_set_val_u32(g, "llama.rope.dimension_count", s->embd / s->heads);
 	gguf_set_val_u32(g, "llama.vocab_size", s->vocab);
+	if (s->experts) {
+		gguf_set_val_u32(g, "llama.expert_count", s->experts);
+		gguf_set_val_u32(g, "llama.expert_used_count", s->used);
+	}
 }
 
 /* One row of 32-bit floats is a norm's weights: they stay exact in every model, as in real ones. */
 static void add_tensor(struct ggml_context *ctx, struct gguf_context *g, enum ggml_type type, uint32_t cols,
-	uint32_t rows, const char *name)
+	uint32_t rows, uint32_t matrices, const char *name)
 {
-	struct ggml_tensor *t =
-		rows == 1 ? ggml_new_tensor_1d(ctx, GGML_TYPE_F32, cols) : ggml_new_tensor_2d(ctx, type, cols, rows);
+	struct ggml_tensor *t = rows == 1  ? ggml_new_tensor_1d(ctx, GGML_TYPE_F32, cols)
+	                        : matrices ? ggml_new_tensor_3d(ctx, type, cols, rows, matrices)
+	                                   : ggml_new_tensor_2d(ctx, type, cols, rows);
 
 	ggml_set_name(t, name);
 	gguf_add_tensor(g, t);
@@ -164,31 +173,34 @@ static void add_tensor(struct ggml_context *ctx, struct gguf_context *g, enum gg
 
 static void add_tensors(struct ggml_context *ctx, struct gguf_context *g, const struct shape *s)
 {
-	const uint32_t kv = s->embd / s->heads * s->kv_heads;
+	const uint32_t kv = s->embd / s->heads * s->kv_heads, experts = s->experts;
 	const struct {
 		const char *name;
-		uint32_t cols, rows;
+		uint32_t cols, rows, matrices;
 	} layer[] = {
-		{ "attn_norm", s->embd, 1 },
-		{ "attn_q", s->embd, s->embd },
-		{ "attn_k", s->embd, kv },
-		{ "attn_v", s->embd, kv },
-		{ "attn_output", s->embd, s->embd },
-		{ "ffn_norm", s->embd, 1 },
-		{ "ffn_gate", s->embd, s->ff },
-		{ "ffn_down", s->ff, s->embd },
-		{ "ffn_up", s->embd, s->ff },
+		{ "attn_norm", s->embd, 1, 0 },
+		{ "attn_q", s->embd, s->embd, 0 },
+		{ "attn_k", s->embd, kv, 0 },
+		{ "attn_v", s->embd, kv, 0 },
+		{ "attn_output", s->embd, s->embd, 0 },
+		{ "ffn_norm", s->embd, 1, 0 },
+		{ experts ? "ffn_gate_exps" : "ffn_gate", s->embd, s->ff, experts },
+		{ experts ? "ffn_down_exps" : "ffn_down", s->ff, s->embd, experts },
+		{ experts ? "ffn_up_exps" : "ffn_up", s->embd, s->ff, experts },
 	};
 	char name[GGML_MAX_NAME];
 
-	add_tensor(ctx, g, s->type->type, s->embd, s->vocab, "token_embd.weight");
-	add_tensor(ctx, g, GGML_TYPE_F32, s->embd, 1, "output_norm.weight");
-	add_tensor(ctx, g, s->type->type, s->embd, s->vocab, "output.weight");
+	add_tensor(ctx, g, s->type->type, s->embd, s->vocab, 0, "token_embd.weight");
+	add_tensor(ctx, g, GGML_TYPE_F32, s->embd, 1, 0, "output_norm.weight");
+	add_tensor(ctx, g, s->type->type, s->embd, s->vocab, 0, "output.weight");
 	for (uint32_t l = 0; l < s->layers; l++) {
 		for (size_t i = 0; i < sizeof layer / sizeof *layer; i++) {
 			snprintf(name, sizeof name, "blk.%u.%s.weight", l, layer[i].name);
-			add_tensor(ctx, g, s->type->type, layer[i].cols, layer[i].rows, name);
+			add_tensor(ctx, g, s->type->type, layer[i].cols, layer[i].rows, layer[i].matrices, name);
 		}
+		snprintf(name, sizeof name, "blk.%u.ffn_gate_inp.weight", l); /* which experts */
+		if (experts)
+			add_tensor(ctx, g, GGML_TYPE_F32, s->embd, experts, 0, name);
 	}
 }
 
@@ -198,7 +210,7 @@ static void add_tensors(struct ggml_context *ctx, struct gguf_context *g, const 
  */
 static void write_weights(FILE *f, const char *path, const struct ggml_tensor *t, uint64_t seed)
 {
-	const size_t cols = (size_t)t->ne[0], rows = (size_t)t->ne[1], row_size = ggml_row_size(t->type, t->ne[0]);
+	const size_t cols = (size_t)t->ne[0], rows = (size_t)ggml_nrows(t), row_size = ggml_row_size(t->type, t->ne[0]);
 	const float scale = strcmp(t->name, "token_embd.weight") ? sqrtf(3.0f / (float)cols) : EMBEDDING_SCALE;
 	uint64_t state = seed_for(seed, t->name);
 	float *values = alloc(ROWS_AT_ONCE * cols, sizeof *values);
@@ -220,7 +232,7 @@ static void write_model(const char *path, const struct shape *s)
 {
 	/* Room for the tensors' headers only: with no_alloc they have no data. */
 	const struct ggml_init_params params = {
-		.mem_size = (9 * (size_t)s->layers + 3) * ggml_tensor_overhead(),
+		.mem_size = (10 * (size_t)s->layers + 3) * ggml_tensor_overhead(),
 		.no_alloc = true,
 	};
 	struct ggml_context *ctx = ggml_init(params);
@@ -255,7 +267,9 @@ static void write_model(const char *path, const struct shape *s)
 
 int main(int argc, char **argv)
 {
-	struct shape s = { .layers = 22, .embd = 256, .heads = 8, .ff = 512, .vocab = 512, .ctx = 4096, .seed = 1 };
+	struct shape s = {
+		.layers = 22, .embd = 256, .heads = 8, .ff = 512, .vocab = 512, .ctx = 4096, .used = 2, .seed = 1
+	};
 	const struct {
 		const char *name;
 		uint32_t *value;
@@ -267,6 +281,8 @@ int main(int argc, char **argv)
 		{ "ff", &s.ff },
 		{ "vocab", &s.vocab },
 		{ "ctx", &s.ctx },
+		{ "experts", &s.experts },
+		{ "used", &s.used },
 	};
 	enum { N_SIZES = sizeof sizes / sizeof *sizes, OPT_SEED = N_SIZES, OPT_TYPE, OPT_HELP, N_OPTIONS };
 	struct option options[N_OPTIONS + 1] = {
