@@ -72,7 +72,7 @@ uint64_t context_add_buffer(struct backend_context *ctx, struct abi_buffer *ggml
 
 void context_free_buffer(struct backend_context *ctx, struct buffer *b)
 {
-	graph_store_empty(ctx);
+	graph_store_drop(&ctx->graphs, &ctx->lib.fn, b);
 	ctx->lib.fn.buffer_free(b->ggml);
 	if (b->mapping)
 		munmap(b->mapping, b->size);

@@ -7,7 +7,7 @@
 #define BACKEND_CONTEXT_H
 
 #include "backend/apir_backend.h"
-#include "backend/graph.h"
+#include "backend/graph_store.h"
 #include "backend/library.h"
 #include "proto/apir_wire.h"
 #include "proto/handle.h"
@@ -40,7 +40,7 @@ struct backend_context {
 	struct handle_table handles;
 	uint64_t buft_handle;
 	uint64_t next_fake;
-	uint64_t blobs_dropped; /* when no buffer's blob was gone the last time */
+	uint64_t blobs_dropped;     /* when no buffer's blob was gone the last time */
 	uint64_t features;          /* agreed by hello; APIR_FEATURE_* */
 	struct abi_numbers numbers; /* from the wire's to the library's */
 	struct graph_store graphs;

@@ -110,7 +110,7 @@ static void context_end(struct backend_context *ctx)
 	struct buffer *b;
 	uint32_t pos = 0;
 
-	graph_store_fini(ctx);
+	graph_store_fini(&ctx->graphs, &ctx->lib.fn);
 	while ((b = handle_next(&ctx->handles, OBJ_BUFFER, &pos)))
 		context_free_buffer(ctx, b);
 	handle_table_fini(&ctx->handles);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "backend/graph.h"
 #include "backend/tensor.h"
 
 #define reply(written) ((written) ? APIR_FN_OK : APIR_FN_FAILED)

@@ -19,7 +19,7 @@ uint32_t on_hello(struct backend_context *ctx, struct cursor *in, struct cursor 
 
 	if (!cursor_read_u32(in, &version) || !cursor_read_u64(in, &wanted))
 		return APIR_FN_REFUSED;
-	graph_store_empty(ctx); /* the same bytes may mean something else from now on */
+	graph_store_drop(&ctx->graphs, &ctx->lib.fn, NULL); /* the same bytes may mean something else from now on */
 	ctx->features = wanted & known;
 	return reply(cursor_write_u32(out, APIR_HELLO_VERSION) && cursor_write_u64(out, ctx->features));
 }

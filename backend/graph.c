@@ -13,59 +13,6 @@
 #include "ggml-abi/counts.h"
 #include "proto/cursor.h"
 
-static void graph_drop(struct backend_context *ctx, struct graph *g)
-{
-	if (g->holder)
-		ctx->lib.fn.free(g->holder);
-	free(g->tensors);
-	free(g->bytes);
-	*g = (struct graph){ 0 };
-}
-
-static void graph_store_empty_but(struct backend_context *ctx, const struct graph *spared)
-{
-	for (size_t i = 0; i < GRAPHS_KEPT; i++) {
-		if (&ctx->graphs.kept[i] != spared)
-			graph_drop(ctx, &ctx->graphs.kept[i]);
-	}
-}
-
-void graph_store_empty(struct backend_context *ctx)
-{
-	graph_store_empty_but(ctx, NULL);
-}
-
-void graph_store_fini(struct backend_context *ctx)
-{
-	graph_store_empty(ctx);
-	free(ctx->graphs.incoming);
-	ctx->graphs.incoming = NULL;
-	ctx->graphs.incoming_room = 0;
-	idmap_fini(&ctx->graphs.ids);
-}
-
-static struct graph *graph_find(struct graph_store *s, const void *bytes, uint64_t size)
-{
-	for (size_t i = 0; i < GRAPHS_KEPT; i++) {
-		struct graph *g = &s->kept[i];
-
-		if (g->ggml && g->size == size && !memcmp(g->bytes, bytes, size))
-			return g;
-	}
-	return NULL;
-}
-
-static struct graph *graph_oldest(struct graph_store *s)
-{
-	struct graph *oldest = &s->kept[0];
-
-	for (size_t i = 1; i < GRAPHS_KEPT; i++) {
-		if (s->kept[i].last_used < oldest->last_used)
-			oldest = &s->kept[i];
-	}
-	return oldest;
-}
-
 /* A graph as it lies in its bytes. The tensors behind the ids may be unaligned: copy each before use. */
 struct graph_view {
 	uint32_t n_nodes, n_tensors;
@@ -101,8 +48,9 @@ static bool tensor_earlier(
 	return true;
 }
 
-static bool tensors_build(struct backend_context *ctx, const struct graph_view *v, struct abi_tensor *tensors)
+static bool tensors_build(struct backend_context *ctx, const struct graph_view *v, struct graph *g)
 {
+	struct abi_tensor *tensors = g->tensors;
 	struct idmap *ids = &ctx->graphs.ids;
 
 	if (idmap_reset(ids, v->n_tensors) < 0)
@@ -121,6 +69,8 @@ static bool tensors_build(struct backend_context *ctx, const struct graph_view *
 			context_refuse(ctx, "graph: tensor %u: %s", i, why);
 			return false;
 		}
+		if (t->buffer)
+			graph_refers(g, handle_get(&ctx->handles, w.buffer, OBJ_BUFFER));
 		for (int s = 0; s < ABI_SRCS; s++) {
 			if (own_source(ctx, &w, t, s))
 				t->src[s] = t;
@@ -237,23 +187,25 @@ static void counts_set(const struct graph_view *v, struct graph *g)
 	}
 }
 
-/* Fills g from v; on failure g holds what the caller drops. */
-static bool graph_build(struct backend_context *ctx, const struct graph_view *v, struct graph *g)
+/* Fills g from v; on failure g holds what the caller frees. */
+static bool graph_fill(struct backend_context *ctx, const struct graph_view *v, struct graph *g)
 {
 	const struct abi_symbols *fn = &ctx->lib.fn;
+	/* its set holds nodes and leaves */
+	size_t room = v->n_nodes > v->n_tensors ? v->n_nodes : v->n_tensors, overhead;
 	uint64_t work = 0;
-	size_t room;
 
+	g->n_tensors = v->n_tensors;
 	g->tensors = calloc(v->n_tensors ? v->n_tensors : 1, sizeof *g->tensors);
-	if (!g->tensors || !tensors_build(ctx, v, g->tensors))
+	if (!g->tensors || !tensors_build(ctx, v, g))
 		return false;
-	room = v->n_nodes > v->n_tensors ? v->n_nodes : v->n_tensors; /* its set holds nodes and leaves */
-	g->holder = fn->init((struct abi_init_params){
-		.mem_size = fn->graph_overhead_custom(room, false) + 1024, .no_alloc = true });
+	overhead = fn->graph_overhead_custom(room, false) + 1024;
+	g->holder = fn->init((struct abi_init_params){ .mem_size = overhead, .no_alloc = true });
 	if (!g->holder)
 		return false;
 	g->ggml = fn->new_graph_custom(g->holder, room, false);
 	g->n_nodes = v->n_nodes;
+	g->cost = sizeof *g + v->n_tensors * sizeof *g->tensors + overhead;
 	for (uint32_t i = 0; i < v->n_nodes; i++) {
 		uint64_t id;
 		uint32_t at;
@@ -287,48 +239,57 @@ static bool incoming_copy(struct graph_store *s, const void *shared, uint64_t si
 	return true;
 }
 
-bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t size, int32_t *status)
+/* The graph in the incoming bytes, which are its own from then on. NULL: refused, or, where *status says so, no memory. */
+static struct graph *graph_build(struct backend_context *ctx, uint64_t size, int32_t *status)
 {
 	struct graph_store *s = &ctx->graphs;
 	struct graph_view v;
 	struct graph *g;
 
+	if (!graph_view_read(s->incoming, size, &v)) {
+		context_refuse(ctx, "graph: %llu bytes don't hold what they announce", (unsigned long long)size);
+		return NULL;
+	}
+	g = calloc(1, sizeof *g);
+	if (!g) {
+		*status = ABI_STATUS_ALLOC_FAILED;
+		return NULL;
+	}
+	if (!graph_fill(ctx, &v, g)) {
+		graph_free(&ctx->lib.fn, g);
+		return NULL;
+	}
+	g->bytes = s->incoming;
+	g->size = size;
+	g->cost += s->incoming_room;
+	s->incoming = NULL;
+	s->incoming_room = 0;
+	return g;
+}
+
+bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t size, int32_t *status)
+{
+	struct graph *g;
+
+	*status = ABI_STATUS_SUCCESS;
 	if (size == 0 || size > GRAPH_MAX_BYTES) {
 		context_refuse(ctx, "graph: %llu bytes are none or too many", (unsigned long long)size);
 		return false;
 	}
-	if (s->outdated)
-		graph_store_empty(ctx);
-	s->outdated = false;
 	/* A match is computed from our own copy, so that it doesn't matter what becomes of the guest's meanwhile. */
-	g = graph_find(s, shared, size);
+	g = graph_store_find(&ctx->graphs, shared, size);
 	if (g) {
 		ctx->counters.graphs_reused++;
 	} else {
-		if (!incoming_copy(s, shared, size)) {
+		if (!incoming_copy(&ctx->graphs, shared, size)) {
 			*status = ABI_STATUS_ALLOC_FAILED;
 			return true;
 		}
-		if (!graph_view_read(s->incoming, size, &v)) {
-			context_refuse(
-				ctx, "graph: %llu bytes don't hold what they announce", (unsigned long long)size);
-			return false;
-		}
-		g = graph_oldest(s);
-		graph_drop(ctx, g);
-		if (!graph_build(ctx, &v, g)) {
-			graph_drop(ctx, g);
-			return false;
-		}
-		if (s->outdated)
-			graph_store_empty_but(ctx, g);
-		s->outdated = false;
-		g->bytes = s->incoming;
-		g->size = size;
-		s->incoming = NULL;
-		s->incoming_room = 0;
+		g = graph_build(ctx, size, status);
+		if (!g)
+			return *status != ABI_STATUS_SUCCESS;
+		graph_store_add(&ctx->graphs, &ctx->lib.fn, g);
 	}
-	g->last_used = ++s->clock;
 	ctx->counters.graphs++;
 	ctx->counters.nodes += g->n_nodes;
 	*status = ctx->lib.fn.graph_compute(ctx->lib.backend, g->ggml);

@@ -34,7 +34,7 @@ static bool usage_take(struct backend_context *ctx, struct buffer *b, uint32_t m
 	if (told && b->usage != (int32_t)told - 1) {
 		b->usage = (int32_t)told - 1;
 		ctx->lib.fn.buffer_set_usage(b->ggml, b->usage);
-		ctx->graphs.outdated = true;
+		graph_store_drop(&ctx->graphs, &ctx->lib.fn, b); /* the library may compute them otherwise now */
 	}
 	return true;
 }

@@ -98,6 +98,15 @@ void arg_bytes(struct guest *g, const void *p, size_t n)
 	must(cursor_write(&g->args, p, n));
 }
 
+/* Whether so many bytes of a handshake's arguments hold a greeting behind the version. */
+static bool greets(const struct guest *g, size_t n)
+{
+	struct apir_greeting greeting;
+
+	memcpy(&greeting, g->args_bytes + APIR_CMD_HEADER_SIZE + 2 * sizeof(uint32_t), sizeof greeting);
+	return n >= 2 * sizeof(uint32_t) + sizeof greeting && greeting.magic == APIR_GREETING_MAGIC;
+}
+
 int64_t command_cut(struct guest *g, int32_t type, int32_t flags, size_t n)
 {
 	int32_t head[3] = { type + g->type_base, flags, (int32_t)g->reply.res };
@@ -112,6 +121,8 @@ int64_t command_cut(struct guest *g, int32_t type, int32_t flags, size_t n)
 	code = atomic_load(word);
 	g->answer = cursor_over(g->answer_bytes, sizeof g->answer_bytes - sizeof code);
 	memcpy(g->answer_bytes, g->reply.ptr + sizeof code, g->answer.size);
+	if (type == APIR_HANDSHAKE && code == APIR_HANDSHAKE_MAGIC + 1)
+		g->greeted = greets(g, n);
 	return code ? (int64_t)code - 1 : DROPPED;
 }
 
@@ -124,7 +135,9 @@ int64_t forward_cut(struct guest *g, uint32_t fn, size_t n)
 {
 	int64_t code = command_cut(g, APIR_FORWARD, (int32_t)fn, n);
 
-	return code == APIR_FORWARD_OK ? 0 : code == 0 ? NO_CODE : code;
+	if (code == (g->greeted ? APIR_FORWARD_OLD_OK : APIR_FORWARD_OK))
+		return 0;
+	return code == 0 ? NO_CODE : code;
 }
 
 int64_t forward(struct guest *g, uint32_t fn)

@@ -17,7 +17,7 @@
 /* No answer at all: the command was dropped, or the context is lost. */
 #define DROPPED (-1)
 #define LOST    (-2)
-/* A FORWARD was answered with 0, which is no code of APIR 0.2. */
+/* A FORWARD of a guest that didn't greet was answered with 0, which is no code of APIR 0.2. */
 #define NO_CODE (-3)
 
 struct guest_blob {
@@ -30,6 +30,7 @@ struct guest {
 	struct host *host;
 	uint32_t ctx;
 	int32_t type_base; /* 0, or APIR_VENUS_TYPE_BASE */
+	bool greeted;      /* its last handshake had a greeting: success is answered with 0 then */
 	struct guest_blob reply, data;
 	struct cursor args;
 	struct cursor answer; /* what came back, a private copy */
@@ -60,7 +61,7 @@ void arg_bytes(struct guest *g, const void *p, size_t n);
 int64_t command(struct guest *g, int32_t type, int32_t flags);
 /* The same, with but the first n bytes of them. */
 int64_t command_cut(struct guest *g, int32_t type, int32_t flags, size_t n);
-/* The same for a FORWARD; 0 where the function did it, which the wire tells by APIR_FORWARD_OK. */
+/* The same for a FORWARD; 0 where the function did it, which the wire tells by APIR_FORWARD_OK, or 0 to one that greeted. */
 int64_t forward(struct guest *g, uint32_t fn);
 int64_t forward_cut(struct guest *g, uint32_t fn, size_t n);
 

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* Which graphs a context keeps, and which go. */
+#include "tests/support/cm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/graph_store.h"
+
+static const struct abi_symbols fn; /* nothing of it is called for graphs without a ggml_cgraph */
+static struct graph_store s;
+static const char places[GRAPH_BUFFERS + 2]; /* buffers are compared by address only */
+
+static const struct buffer *buffer(size_t i)
+{
+	return (const struct buffer *)(const void *)&places[i];
+}
+
+static int start(void **state)
+{
+	(void)state;
+	s = (struct graph_store){ 0 };
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	graph_store_fini(&s, &fn);
+	return s.n || s.newest || s.oldest ? -1 : 0;
+}
+
+/* Named by a number, which is all of its bytes. */
+static struct graph *graph_make(uint32_t name, uint64_t cost)
+{
+	struct graph *g = calloc(1, sizeof *g);
+
+	assert_non_null(g);
+	g->bytes = malloc(sizeof name);
+	assert_non_null(g->bytes);
+	memcpy(g->bytes, &name, sizeof name);
+	g->size = sizeof name;
+	g->cost = cost;
+	return g;
+}
+
+static struct graph *add(uint32_t name, uint64_t cost)
+{
+	struct graph *g = graph_make(name, cost);
+
+	graph_store_add(&s, &fn, g);
+	return g;
+}
+
+static struct graph *find(uint32_t name)
+{
+	return graph_store_find(&s, &name, sizeof name);
+}
+
+static void a_token_of_many_splits_finds_them_all(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < 300; i++)
+		add(i, 1 << 16);
+	for (int token = 0; token < 3; token++) {
+		for (uint32_t i = 0; i < 300; i++)
+			assert_non_null(find(i));
+	}
+	assert_null(find(300));
+	assert_null(graph_store_find(&s, &(uint16_t){ 0 }, sizeof(uint16_t))); /* the beginning of another */
+}
+
+static void what_was_not_used_for_longest_goes_first(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < GRAPHS_KEPT; i++)
+		add(i, 1);
+	assert_non_null(find(0));
+	add(GRAPHS_KEPT, 1);
+	assert_null(find(1));
+	assert_non_null(find(0));
+	assert_non_null(find(2));
+	assert_int_equal(s.n, GRAPHS_KEPT);
+}
+
+static void what_is_kept_is_bounded_in_bytes(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < 8; i++)
+		add(i, GRAPHS_KEPT_BYTES / 4);
+	assert_int_equal(s.n, 4);
+	assert_true(s.cost <= GRAPHS_KEPT_BYTES);
+	assert_null(find(3));
+	assert_non_null(find(4));
+	add(8, GRAPHS_KEPT_BYTES + 1); /* alone, or it could never be computed twice */
+	assert_int_equal(s.n, 1);
+	assert_non_null(find(8));
+}
+
+static void a_graph_goes_with_its_buffers_and_no_others(void **state)
+{
+	(void)state;
+	graph_refers(add(0, 1), buffer(0));
+	graph_refers(add(1, 1), buffer(1));
+	graph_refers(find(1), buffer(0));
+	graph_refers(add(2, 1), buffer(1));
+	add(3, 1);
+	graph_store_drop(&s, &fn, buffer(0));
+	assert_null(find(0));
+	assert_null(find(1));
+	assert_non_null(find(2));
+	assert_non_null(find(3));
+	assert_int_equal(s.n, 2);
+	assert_int_equal(s.cost, 2);
+	graph_store_drop(&s, &fn, NULL);
+	assert_int_equal(s.n, 0);
+}
+
+static void one_of_more_buffers_than_are_noted_goes_with_any(void **state)
+{
+	(void)state;
+	add(0, 1);
+	for (size_t i = 0; i < GRAPH_BUFFERS + 1; i++)
+		graph_refers(find(0), buffer(i));
+	graph_store_drop(&s, &fn, buffer(GRAPH_BUFFERS + 1));
+	assert_null(find(0));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_token_of_many_splits_finds_them_all, start, end),
+		cmocka_unit_test_setup_teardown(what_was_not_used_for_longest_goes_first, start, end),
+		cmocka_unit_test_setup_teardown(what_is_kept_is_bounded_in_bytes, start, end),
+		cmocka_unit_test_setup_teardown(a_graph_goes_with_its_buffers_and_no_others, start, end),
+		cmocka_unit_test_setup_teardown(one_of_more_buffers_than_are_noted_goes_with_any, start, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
