@@ -2,6 +2,7 @@
 /* See entry.h. */
 #include "guest/entry.h"
 
+#include <pthread.h>
 #include <signal.h>
 
 #include "guest/say.h"
@@ -11,6 +12,8 @@
 
 /* This thread is within a call. A signal handler reads and writes it, too. */
 static _Thread_local volatile sig_atomic_t inside;
+/* Whether the program lets this thread be cancelled, for its end. */
+static _Thread_local int cancel_state;
 /* What a handler asked for in vain; NULL: nothing, or it was told already. */
 static const char *_Atomic refused;
 
@@ -23,7 +26,9 @@ bool entry_begin(const char *what)
 			atomic_store(&refused, what);
 		return false;
 	}
+	/* A handler between the two is refused, and so leaves cancel_state alone. */
 	inside = true;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	return true;
 }
 
@@ -51,6 +56,9 @@ void entry_forked_tell(void)
 
 void entry_end(void)
 {
+	int state = cancel_state;
+
 	refusal_tell();
 	inside = false;
+	pthread_setcancelstate(state, NULL);
 }

@@ -4,6 +4,8 @@
  * entry_end() if that was true. False: it can do no more than give the answer that it has for such a case. That is so in a
  * forked child; and within another call of the same thread, made by a signal handler: that call holds the lock, and
  * whatever it changes is half changed.
+ *
+ * Between both the thread isn't cancelled: it would keep the lock for ever. A cancellation waits for the call's end.
  */
 #ifndef GUEST_ENTRY_H
 #define GUEST_ENTRY_H

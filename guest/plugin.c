@@ -141,11 +141,14 @@ EXPORT struct abi_reg *ggml_backend_init(void)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	static bool done, usable;
+	int cancel_state;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	pthread_mutex_lock(&lock);
 	if (!done)
 		usable = plugin_setup(__builtin_return_address(0));
 	done = true;
 	pthread_mutex_unlock(&lock);
+	pthread_setcancelstate(cancel_state, NULL);
 	return usable ? &plugin.reg : NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A signal handler that calls the device while the same thread is within a call, as the handler of llama.cpp's programs
- * does: nothing hangs, nothing is corrupted, and the handler has an answer.
+ * does: nothing hangs, nothing is corrupted, and the handler has an answer. And a thread that is cancelled within a call.
  */
 #include "tests/guest/scenario.h"
 
@@ -199,12 +199,63 @@ static void interrupted(void *unused)
 	program_end(&p);
 }
 
-static void does_not_hang(void *unused)
+static bool asynchronously;
+
+static void *compute_until_cancelled(void *arg)
 {
-	pid_t pid = child_start(interrupted, NULL);
-	bool ended = process_ends(pid, PATIENCE_MS);
+	struct net *n = arg;
+	struct program *p = in_handler.p;
+	int unused;
+
+	/* In its calls only: ggml's own code is none that may be left anywhere. */
+	for (;;) {
+		struct abi_buffer *b = n->buffer;
+		uint8_t v[64] = { 1 };
+
+		pthread_setcanceltype(asynchronously ? PTHREAD_CANCEL_ASYNCHRONOUS : PTHREAD_CANCEL_DEFERRED, &unused);
+		b->iface.set_tensor(b, n->input, v, 0, sizeof v);
+		(void)p->gpu->iface.graph_compute(p->gpu, n->graph);
+		b->iface.get_tensor(b, n->output, v, 0, sizeof v);
+		pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &unused);
+		pthread_testcancel();
+	}
+	return NULL;
+}
+
+static void cancelled(void *unused)
+{
+	struct net gpu, cpu;
+	struct program p;
 
 	(void)unused;
+	program_start(&p, server.socket);
+	net_make(&gpu, &p, p.gpu, 64, 4, 1);
+	net_make(&cpu, &p, p.cpu, 64, 4, 1);
+	in_handler.p = &p;
+	for (useconds_t round = 0; round < 20; round++) {
+		pthread_t t;
+		void *end;
+
+		asynchronously = round & 1;
+		CHECK(pthread_create(&t, NULL, compute_until_cancelled, &gpu) == 0);
+		usleep(1000 + 100 * round);
+		CHECK(pthread_cancel(t) == 0);
+		CHECK(pthread_join(t, &end) == 0 && end == PTHREAD_CANCELED);
+		net_input(&gpu, &p, round);
+		net_input(&cpu, &p, round);
+		nets_agree(&gpu, p.gpu, &cpu, p.cpu, &p);
+	}
+	net_free(&gpu, &p);
+	net_free(&cpu, &p);
+	program_end(&p);
+}
+
+static void does_not_hang(void *what)
+{
+	void (*const *run)(void *) = what;
+	pid_t pid = child_start(*run, NULL);
+	bool ended = process_ends(pid, PATIENCE_MS);
+
 	if (!ended)
 		kill(pid, SIGKILL);
 	CHECK(child_end(pid) == 0);
@@ -213,20 +264,30 @@ static void does_not_hang(void *unused)
 
 static void a_handler_that_calls_within_a_call_has_an_answer_and_spoils_nothing(void **state)
 {
+	void (*run)(void *) = interrupted;
 	char *heard;
 
 	(void)state;
-	assert_int_equal(child_run_heard(does_not_hang, NULL, &heard), 0);
+	assert_int_equal(child_run_heard(does_not_hang, &run, &heard), 0);
 	/* So there were such moments; and it is told what wasn't done. */
 	assert_non_null(
 		strstr(heard, ": not done: a signal handler (or a log callback) asked for it within another call"));
 	free(heard);
 }
 
+static void a_thread_that_is_cancelled_within_a_call_leaves_the_device_to_the_others(void **state)
+{
+	void (*run)(void *) = cancelled;
+
+	(void)state;
+	assert_int_equal(child_run(does_not_hang, &run), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_handler_that_calls_within_a_call_has_an_answer_and_spoils_nothing),
+		cmocka_unit_test(a_thread_that_is_cancelled_within_a_call_leaves_the_device_to_the_others),
 	};
 	int failed;
 
