@@ -22,7 +22,7 @@ struct context *context_find(const struct apir *a, uint32_t ctx_id)
 
 void context_lose(struct apir *a, struct context *c, const char *why)
 {
-	char end[192];
+	char end[256];
 
 	if (c->state != CTX_LIVE)
 		return;

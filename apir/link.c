@@ -204,6 +204,7 @@ void link_hang_up(struct link *l)
 
 const char *link_end(struct link *l, char *out, size_t size)
 {
+	char why[WORKER_KILLED_TEXT];
 	struct process_end end;
 
 	/* Its socket is closed a moment before its status is there. Of a server's worker its server tells. */
@@ -213,7 +214,7 @@ const char *link_end(struct link *l, char *out, size_t size)
 		snprintf(out, size, "its worker ended with status %d", end.code);
 	else
 		snprintf(out, size, "its worker was ended by signal %d (%s)%s", end.code, strsignal(end.code),
-			worker_killed(&end, &l->kills));
+			worker_killed(&end, &l->kills, why, sizeof why));
 	return out;
 }
 

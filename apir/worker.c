@@ -3,6 +3,7 @@
 #include "apir/worker.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -98,17 +99,23 @@ int worker_start(struct process *p, const char *path, uint32_t ctx_id, int sock,
 	return process_start(p, path, argv, env, sock, WORKER_FD);
 }
 
-/* The counters are of all processes: another's end is taken for this one's only where both were killed. */
-const char *worker_killed(const struct process_end *end, const struct memory_kills *since)
+/* The counters are of all processes and say nothing of when: so they are told, and who it was isn't. */
+const char *worker_killed(const struct process_end *end, const struct memory_kills *since, char *out, size_t size)
 {
+	static const char as[] = ", as the kernel does when memory is out";
 	struct memory_kills now;
 
+	*out = '\0';
 	if (!end->by_signal || end->code != SIGKILL)
-		return "";
+		return out;
 	memory_kills(&now);
 	if (now.group > since->group)
-		return " by the kernel: out of memory, within its cgroup's limits or the machine's";
-	if (now.machine > since->machine)
-		return ", probably by the kernel: it has ended a process for want of memory";
-	return now.told ? "" : ", probably by the kernel for want of memory: here it can't be asked";
+		snprintf(out, size, "%s (ended so since it started: %" PRIu64 " in its cgroup)", as,
+			now.group - since->group);
+	else if (now.machine > since->machine)
+		snprintf(out, size, "%s (ended so since it started: %" PRIu64 " on this machine)", as,
+			now.machine - since->machine);
+	else if (!now.told)
+		snprintf(out, size, "%s (here it can't be asked)", as);
+	return out;
 }

@@ -3,6 +3,7 @@
 #ifndef APIR_WORKER_H
 #define APIR_WORKER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "platform/memory.h"
@@ -15,8 +16,9 @@
  */
 int worker_start(struct process *p, const char *path, uint32_t ctx_id, int sock, char *const *fixed);
 
-/* For the log, behind the signal that ended it: whether it was the kernel, for want of memory. Since: memory_kills() before
- * it was started. "" where that isn't so. */
-const char *worker_killed(const struct process_end *end, const struct memory_kills *since);
+/* For the log, behind the signal that ended it: whether it may have been the kernel, for want of memory. Since:
+ * memory_kills() before it was started. Returns out, "" where that isn't so. */
+const char *worker_killed(const struct process_end *end, const struct memory_kills *since, char *out, size_t size);
+#define WORKER_KILLED_TEXT 128 /* bytes, enough for it */
 
 #endif

@@ -53,13 +53,14 @@ static int request_receive(int conn, uint32_t *ctx_id)
 
 static void worker_see_off(struct process *p, uint32_t ctx_id, const struct memory_kills *since)
 {
+	char why[WORKER_KILLED_TEXT];
 	struct process_end end;
 
 	if (!process_ended(p, GRACE_MS, &end))
 		process_kill(p);
 	else if (end.by_signal)
 		log_error("the worker of context %u was ended by signal %d (%s)%s", ctx_id, end.code,
-			strsignal(end.code), worker_killed(&end, since));
+			strsignal(end.code), worker_killed(&end, since, why, sizeof why));
 	process_wait(p, -1);
 	process_reap(p);
 }

@@ -3,9 +3,13 @@
 #include "tests/guest/scenario.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "platform/memory.h"
 #include "tests/support/cgroup.h"
@@ -84,8 +88,8 @@ static void enter_and_take_too_much(void *group)
 	p.g.buffer_clear(b, 1);
 	p.g.synchronize(p.gpu);
 	CHECK(server_said(&server,
-		"its worker was ended by signal 9 (Killed) by the kernel: out of memory, within its cgroup's limits or "
-		"the machine's: the context is lost, others go on"));
+		"its worker was ended by signal 9 (Killed), as the kernel does when memory is out (ended so since it "
+		"started: 1 in its cgroup): the context is lost, others go on"));
 	CHECK(door && !process_ends(server.pid, 0));
 	p.g.buffer_free(b);
 	program_end(&p);
@@ -97,6 +101,39 @@ static void write_to(const char *path, const char *text)
 	FILE *f = fopen(path, "we");
 
 	CHECK(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+static _Noreturn void take_all(void)
+{
+	char *p = mmap(NULL, 4 * LIMIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	write_to("/proc/self/oom_score_adj", "1000");
+	memset(p, 1, 4 * LIMIT);
+	_exit(0);
+}
+
+/* The kernel has ended another process; this worker has taken no memory. */
+static void enter_and_be_killed_after_another(void *group)
+{
+	struct program p;
+	pid_t glutton, worker;
+	int status;
+
+	CHECK(cgroup_enter(group));
+	CHECK(server_start(&server, NULL));
+	program_start(&p, server.socket);
+	worker = server_worker(&server);
+	CHECK(worker > 1);
+	glutton = fork();
+	if (glutton == 0)
+		take_all();
+	CHECK(waitpid(glutton, &status, 0) == glutton && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	CHECK(kill(worker, SIGKILL) == 0);
+	CHECK(server_said(&server,
+		"its worker was ended by signal 9 (Killed), as the kernel does when memory is out (ended so since it "
+		"started: 1 in its cgroup): the context is lost, others go on"));
+	program_end(&p);
+	server_stop(&server);
 }
 
 enum { SKIPPED = 77 };
@@ -168,6 +205,12 @@ static void a_worker_that_takes_all_memory_is_the_one_that_ends_and_the_log_says
 	in_a_cgroup(enter_and_take_too_much);
 }
 
+static void a_killed_worker_is_not_said_to_have_wanted_memory_because_another_did(void **state)
+{
+	(void)state;
+	in_a_cgroup(enter_and_be_killed_after_another);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +219,7 @@ int main(void)
 		cmocka_unit_test(a_device_on_host_memory_has_what_its_cgroup_has_left),
 		cmocka_unit_test(a_container_that_sees_its_group_as_the_root_has_its_limit),
 		cmocka_unit_test(a_worker_that_takes_all_memory_is_the_one_that_ends_and_the_log_says_why),
+		cmocka_unit_test(a_killed_worker_is_not_said_to_have_wanted_memory_because_another_did),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
