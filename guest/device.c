@@ -7,9 +7,11 @@
 #include "guest/guest.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NAME_ENV     "GGML_VIRTGPU_NAME"
 #define DEFAULT_NAME "VirtGPU"
@@ -234,6 +236,12 @@ int device_name_choose(char *err, size_t err_size)
 	return 0;
 }
 
+/* Buffers' addresses here are a page's (buffer.c), and ggml counts in alignments from there. */
+static bool alignment_can_be(uint64_t alignment)
+{
+	return alignment && !(alignment & (alignment - 1)) && alignment <= (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 int device_setup(char *err, size_t err_size)
 {
 	char description[160] = "";
@@ -244,9 +252,17 @@ int device_setup(char *err, size_t err_size)
 		e = ask(APIR_FN_DEVICE_BUFFER_TYPE, "get_buffer_type", false, read_u64, &plugin.buft_handle);
 	if (!e)
 		e = ask(APIR_FN_BUFT_ALIGNMENT, "get_alignment", true, read_u64, &alignment);
+	if (!e && !alignment_can_be(alignment)) {
+		snprintf(err, err_size,
+			"%s: the host's device aligns to %" PRIu64
+			" bytes, and here it can be a power of two up to a page's "
+			"size: name another device or GGML library on the host (ggml.devices, ggml.library.path)",
+			plugin.session.transport->where, alignment);
+		return -ENOTSUP;
+	}
 	if (!e)
 		e = ask(APIR_FN_BUFT_MAX_SIZE, "get_max_size", true, read_u64, &max);
-	if (!e && (alignment == 0 || (alignment & (alignment - 1)) || max == 0))
+	if (!e && max == 0)
 		e = -EPROTO;
 	if (!e && !plugin.session.plain)
 		hello();

@@ -45,13 +45,14 @@ enum place {
 	NO_LIBRARY,    /* hangs up at LOADLIBRARY */
 	NO_DEVICE,     /* hangs up at the first function */
 	FUNCTION_CODE, /* answers the first function with the row's code */
+	ALIGNMENT,     /* its device has the row's */
 };
 
 struct row {
 	const char *name;
 	enum place place;
 	const char *line; /* behind "ggml-virtgpu: no device: PATH: " */
-	uint32_t code;    /* FUNCTION_CODE's */
+	uint32_t code;    /* FUNCTION_CODE's; ALIGNMENT's */
 	const char *told; /* the line before, with PATH for %s; NULL: none */
 };
 
@@ -73,6 +74,14 @@ struct row {
 		.line = "the host does not describe its device (Remote I/O error): see the host's log",                \
 		.told = "ggml-virtgpu: %s: get_description failed on the host: " why " (code " #row_code               \
 			"): see the host's log\n",                                                                     \
+	}
+
+#define ALIGNMENT_ROW(row_name, row_alignment)                                                                         \
+	{                                                                                                              \
+		.name = #row_name, .place = ALIGNMENT, .code = row_alignment,                                          \
+		.line = "the host's device aligns to " #row_alignment                                                  \
+			" bytes, and here it can be a power of two up to a page's size: name another device or GGML "  \
+			"library on the host (ggml.devices, ggml.library.path)",                                       \
 	}
 
 static const struct row rows[] = {
@@ -129,6 +138,9 @@ static const struct row rows[] = {
 	CODE_ROW(host_refuses_a_function, 6, "it was refused"),
 	CODE_ROW(host_does_not_know_a_function, 10, "it doesn't know the function"),
 	CODE_ROW(host_answers_something_new, 77, "unknown"),
+	ALIGNMENT_ROW(host_aligns_to_more_than_a_page, 1073741824),
+	ALIGNMENT_ROW(host_aligns_to_no_power_of_two, 48),
+	ALIGNMENT_ROW(host_aligns_to_nothing, 0),
 };
 
 static char dir[] = "/tmp/test-causes-XXXXXX";
@@ -170,8 +182,20 @@ static void *answer_blob(int fd, enum place place, size_t size)
 	return p;
 }
 
+/* What a device is, as far as the plugin asks up to its alignment. */
+static void answer_function(uint32_t function, uint32_t alignment, uint32_t *reply)
+{
+	const uint64_t description[2] = { 4, 0x646c6f }, number = function == APIR_FN_BUFT_ALIGNMENT ? alignment : 1;
+
+	if (function == APIR_FN_DEVICE_DESCRIPTION)
+		memcpy(reply + 1, description, sizeof description);
+	else
+		memcpy(reply + 1, &number, sizeof number);
+	atomic_store((_Atomic uint32_t *)(void *)reply, APIR_FORWARD_OK + 1);
+}
+
 /* Answers one APIR command; false: hangs up instead. */
-static bool answer_apir(const struct row *r, uint32_t type, uint32_t *reply)
+static bool answer_apir(const struct row *r, uint32_t type, uint32_t function, uint32_t *reply)
 {
 	enum place place = r->place;
 	_Atomic uint32_t *word = (_Atomic uint32_t *)(void *)reply;
@@ -184,7 +208,7 @@ static bool answer_apir(const struct row *r, uint32_t type, uint32_t *reply)
 		atomic_store(word, APIR_HANDSHAKE_MAGIC + 1);
 		return true;
 	}
-	if (type == APIR_LOADLIBRARY && (place == NO_DEVICE || place == FUNCTION_CODE)) {
+	if (type == APIR_LOADLIBRARY && place >= NO_DEVICE) {
 		atomic_store(word, APIR_LOAD_OK + 1);
 		return true;
 	}
@@ -192,7 +216,9 @@ static bool answer_apir(const struct row *r, uint32_t type, uint32_t *reply)
 		atomic_store(word, r->code + 1);
 		return true;
 	}
-	return place == MUTE_APIR;
+	if (place == ALIGNMENT)
+		answer_function(function, r->code, reply);
+	return place == MUTE_APIR || place == ALIGNMENT;
 }
 
 /* Answers until the step at which this place fails. */
@@ -213,7 +239,7 @@ static void serve(int fd, const struct row *r)
 			reply = answer_blob(fd, place, words[2]);
 		else if (h.command == VTEST_RESOURCE_CREATE_BLOB)
 			answer_blob(fd, place, words[2]);
-		else if (h.command == VTEST_SUBMIT_CMD2 && !answer_apir(r, words[words[2]], reply))
+		else if (h.command == VTEST_SUBMIT_CMD2 && !answer_apir(r, words[words[2]], words[words[2] + 1], reply))
 			return;
 		else if (h.command == VTEST_GET_CAPSET || (h.command == VTEST_CONTEXT_INIT && place == NO_CONTEXT))
 			return;
