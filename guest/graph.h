@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A graph's way into shared memory: graph.c keeps what is written there and sends it, graph_write.c writes it. */
+/* A graph's way into shared memory: graph_write.c writes it, kept.c keeps what is written, graph.c sends it. */
 #ifndef GUEST_GRAPH_H
 #define GUEST_GRAPH_H
 
