@@ -57,6 +57,19 @@ door_killed() {
     within 10 none || fail "the worker is left behind"
 }
 
+# A program ends whose child, forked while it had the device, lives on.
+child_lives_on() {
+    local child
+    guest "$BUILD/check/bin/forks"
+    child=$(<"$job.out")
+    must_have "$job.err" "no device: this process was forked from the one that has it"
+    # shellcheck disable=SC2317
+    freed() { is_gone "$(worker_of "$WORK/gpu.log")"; }
+    within 10 freed || fail "the worker is left behind"
+    guest "kill $child" # so it was there
+}
+
+check "a program's worker ends with it though a forked child lives on" child_lives_on
 check "the worker killed in mid-generation: an error, the door and the VM go on, the next program runs" worker_killed
 check "a program whose neighbour's worker is killed goes on" neighbour_goes_on
 check "the device reset in mid-generation, three times: an error, QEMU and the door go on, the next program runs" resets_survived 0.1 1.3 0.6
