@@ -24,6 +24,14 @@ device_found() {
     cat "$job.out"
     must_have "$job.out" "  VirtGPU0: ggml-virtgpu: "
 }
+# What it prints would go to the device.
+nothing_open() {
+    guest "$BUILD/check/bin/probe /tmp/probe <&- >&- 2>&-; cat /tmp/probe"
+    cat "$job.out"
+    must_have "$job.out" "  VirtGPU0"
+    grep -qE '^descriptor [0-9]+: /dev/dri/renderD' "$job.out" || fail "the render node isn't open"
+    ! grep -E '^descriptor [012]:' "$job.out" || fail "stdin, stdout or stderr is something now"
+}
 bench() {
     bench_in_guest
     computed_in "$WORK/gpu.log"
@@ -68,6 +76,7 @@ original_fills_the_window() {
 }
 
 check "a stock guest finds the device" device_found
+check "started with stdin, stdout and stderr closed, a program has nothing of the plugin's there" nothing_open
 check "llama-bench in the guest" bench
 check "the greedy text of 48 tokens in the guest is the native one" same_text
 for protocol in "${PROTOCOLS[@]}"; do
