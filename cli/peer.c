@@ -2,6 +2,7 @@
 /* See peer.h. */
 #include "cli/peer.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,8 +36,8 @@ static bool cgroup_read(pid_t pid, char *out, size_t size)
 	return *out;
 }
 
-/* The process that connected is still there, so the number that it had is still its own. */
-static bool still_there(int conn)
+/* The process that connected is gone, so the number that it had may be another's by now. */
+static bool is_gone(int conn)
 {
 	socklen_t len = sizeof(int);
 	int pidfd = -1;
@@ -44,19 +45,20 @@ static bool still_there(int conn)
 	bool gone;
 
 	if (getsockopt(conn, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0)
-		return errno == ENOPROTOOPT || errno == ENOSYS; /* before Linux 6.5: nobody can tell */
+		return errno != ENOPROTOOPT && errno != ENOSYS; /* before Linux 6.5: nobody can tell */
 	p = (struct pollfd){ .fd = pidfd, .events = POLLIN };
 	gone = poll(&p, 1, 0) > 0;
 	close(pidfd);
-	return !gone;
+	return gone;
 }
 
-void peer_group(int conn, char *out, size_t size)
+int peer_group(int conn, char *out, size_t size)
 {
 	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof peer;
 
 	getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &len);
-	if (peer.pid <= 0 || !cgroup_read(peer.pid, out, size) || !still_there(conn))
+	if (peer.pid <= 0 || !cgroup_read(peer.pid, out, size))
 		snprintf(out, size, "user %u", peer.uid);
+	return is_gone(conn) ? -ESRCH : 0;
 }

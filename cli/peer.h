@@ -7,8 +7,9 @@
 
 /*
  * A name for the group of processes that the peer is one of: its cgroup, or its user where nobody can tell. Processes cost
- * nothing, and all rootful containers are user 0, but a container can't leave its cgroup.
+ * nothing, and all rootful containers are user 0, but a container can't leave its cgroup. -ESRCH: the process that connected
+ * is gone, and has passed the connection on if anybody has it: its group can't be told.
  */
-void peer_group(int conn, char *out, size_t size);
+int peer_group(int conn, char *out, size_t size);
 
 #endif

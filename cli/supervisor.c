@@ -184,7 +184,10 @@ static void connection_take(const struct supervisor *s, struct door *d, int stop
 		log_error("%s: more than %d connections: refused", d->path, MAX_SERVING);
 		return;
 	}
-	peer_group(conn, name, sizeof name);
+	if (peer_group(conn, name, sizeof name) < 0) {
+		log_warn("%s: who connected is gone already: refused", d->path);
+		return;
+	}
 	if (!group_has_room(d, name) || !(group = strdup(name)))
 		return;
 	pid = fork();

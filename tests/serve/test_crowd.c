@@ -195,6 +195,54 @@ static void a_context_and_a_vm_may_be_silent(void **state)
 	assert_int_equal(child_run(may_be_silent, NULL), 0);
 }
 
+/* Made by a process that is gone when the server comes to it: whose it is nobody can tell. */
+static void passed_on(void *unused)
+{
+	struct server server;
+	int fds[2], status;
+
+	(void)unused;
+	CHECK(server_start(&server, NULL));
+	CHECK(kill(server.pid, SIGSTOP) == 0);
+	for (int i = 0; i < 2; i++) {
+		struct sockaddr_un a = { .sun_family = AF_UNIX };
+		pid_t pid;
+
+		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		snprintf(a.sun_path, sizeof a.sun_path, "%s", server.socket);
+		pid = i ? 0 : fork();
+		if (pid == 0)
+			CHECK(connect(fds[i], (const struct sockaddr *)&a, sizeof a) == 0);
+		if (pid == 0 && !i)
+			_exit(0);
+		CHECK(i || (waitpid(pid, &status, 0) == pid && status == 0));
+	}
+	CHECK(kill(server.pid, SIGCONT) == 0);
+	CHECK(server_said(&server, "who connected is gone already: refused"));
+	CHECK(hangs_up(fds[0], PATIENCE_MS));
+	CHECK(!hangs_up(fds[1], 0)); /* ours goes on */
+	close(fds[0]);
+	close(fds[1]);
+	server_stop(&server);
+}
+
+static void a_connection_that_was_passed_on_has_no_share_of_its_own(void **state)
+{
+	int pidfd = -1, pair[2];
+	socklen_t len = sizeof pidfd;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	if (getsockopt(pair[0], SOL_SOCKET, 77 /* SO_PEERPIDFD */, &pidfd, &len) < 0) {
+		print_message("this kernel can't tell\n");
+		skip();
+	}
+	close(pidfd);
+	close(pair[0]);
+	close(pair[1]);
+	assert_int_equal(child_run(passed_on, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +250,7 @@ int main(void)
 		cmocka_unit_test(a_silent_connection_has_to_go),
 		cmocka_unit_test(one_that_is_slow_or_chats_has_to_go_too),
 		cmocka_unit_test(a_context_and_a_vm_may_be_silent),
+		cmocka_unit_test(a_connection_that_was_passed_on_has_no_share_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
