@@ -92,6 +92,14 @@ int blob_need(struct session *s, size_t size, const char *what, struct shm *out)
 	return err;
 }
 
+int blob_spare(struct session *s, size_t size, const char *what, struct shm *out)
+{
+	int err = s->spare_told ? blob_make(s, size, out) : blob_need(s, size, what, out);
+
+	s->spare_told |= err < 0;
+	return err;
+}
+
 void blob_drop(struct session *s, struct shm *shm)
 {
 	guard_remove(shm->ptr);

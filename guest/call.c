@@ -171,9 +171,9 @@ void call_settle_slot(struct call *c, struct slot *slot)
 /* The memory that it needs, made when it serves for the first time. */
 static bool slot_equip(struct session *s, struct slot *slot, bool data)
 {
-	if (!slot->reply.ptr && blob_need(s, APIR_BLOB_GRANULE, "an answer", &slot->reply) < 0)
+	if (!slot->reply.ptr && blob_spare(s, APIR_BLOB_GRANULE, "an answer", &slot->reply) < 0)
 		return false;
-	return !data || slot->data.ptr || blob_need(s, PENDING_RUN, "small writes", &slot->data) == 0;
+	return !data || slot->data.ptr || blob_spare(s, PENDING_RUN, "small writes", &slot->data) == 0;
 }
 
 /* One that has served before; there is no memory for another. NULL: none has. */

@@ -34,6 +34,12 @@ bool pending_add(
 	return true;
 }
 
+/* Without a slot, for which there was no memory, it is waited for. */
+static bool sent(struct call *c, struct slot *slot)
+{
+	return slot ? call_post(c, slot, POST_MORE) : session_alive(c->session) && call_run(c) == 0;
+}
+
 /* One run of writes as one command, from writes[first] on, which isn't there yet; returns the next run's first. */
 static size_t run_post(struct call *c, size_t first)
 {
@@ -44,11 +50,10 @@ static size_t run_post(struct call *c, size_t first)
 	struct apir_tensor t;
 	struct slot *slot = call_slot(c, true);
 	size_t i = first;
-	uint8_t *out;
+	/* Nothing is on its way where there is no slot. */
+	const struct shm *data = slot ? &slot->data : &c->session->bulk[0].shm;
+	uint8_t *out = data->ptr;
 
-	if (!slot)
-		return first;
-	out = slot->data.ptr;
 	for (uint64_t pad = 0; i < p->n && w->buffer == b; i++, w++) {
 		if ((w->start != end && w->start != end + pad) || w->start - start + w->size > PENDING_RUN)
 			break;
@@ -61,11 +66,12 @@ static size_t run_post(struct call *c, size_t first)
 	call_header(c, APIR_FN_BUFFER_SET_TENSOR);
 	call_u64(c, t.buffer);
 	call_bytes(c, &t, sizeof t);
-	call_u32(c, slot->data.res_id);
+	call_u32(c, data->res_id);
 	call_u64(c, 0);
 	call_u64(c, t.ne[0]);
-	call_slot_writes(slot, b);
-	return call_post(c, slot, POST_MORE) ? i : first;
+	if (slot)
+		call_slot_writes(slot, b);
+	return sent(c, slot) ? i : first;
 }
 
 /* As many as one command holds, each as it is, from writes[first] on; returns the first that isn't in it. */
@@ -76,20 +82,19 @@ static size_t writes_post(struct call *c, size_t first)
 	struct slot *slot = call_slot(c, false);
 	size_t i = first;
 
-	if (!slot)
-		return first;
 	call_header(c, APIR_FN_WRITE);
 	for (; i < p->n; i++) {
 		const struct pending_write *w = &p->writes[i];
 		const struct apir_write head = { w->buffer->handle, w->start, w->size };
 
-		if (cursor_left(&c->args) < sizeof head + w->size + sizeof zeros || !call_slot_writes(slot, w->buffer))
+		if (cursor_left(&c->args) < sizeof head + w->size + sizeof zeros ||
+			(slot && !call_slot_writes(slot, w->buffer)))
 			break;
 		call_bytes(c, &head, sizeof head);
 		call_bytes(c, p->bytes + w->at, w->size);
 		call_bytes(c, zeros, -w->size & 7);
 	}
-	return call_post(c, slot, POST_MORE) ? i : first;
+	return sent(c, slot) ? i : first;
 }
 
 void pending_flush(struct session *s)

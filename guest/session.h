@@ -55,7 +55,7 @@ struct session {
 	struct transport *transport;
 	struct shm reply;
 	struct bulk bulk[BULK_BLOBS]; /* the first is there from the start */
-	bool bulk_told;               /* that there is no memory for the other */
+	bool spare_told;              /* blob.c: that there is no memory for what goes faster with it */
 	struct slot slots[SESSION_SLOTS];
 	struct pending pending;
 	struct pulse pulse;

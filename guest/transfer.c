@@ -10,17 +10,14 @@
 
 #include "guest/blob.h"
 
-/* How many blobs can take turns. The other is made when it is wanted first; that there is none is told once. */
+/* How many blobs can take turns. The other is made when it is wanted first. */
 static size_t bulk_blobs(struct session *s, size_t size)
 {
 	struct shm *other = &s->bulk[1].shm;
 
-	if (size <= BULK_PIECE)
-		return 1;
-	if (!other->ptr && (s->bulk_told ? blob_make(s, BULK_PIECE, other)
-					 : blob_need(s, BULK_PIECE, "tensors' bytes", other)) < 0)
-		s->bulk_told = true;
-	return other->ptr ? BULK_BLOBS : 1;
+	if (size > BULK_PIECE && !other->ptr)
+		(void)blob_spare(s, BULK_PIECE, "tensors' bytes", other);
+	return size > BULK_PIECE && other->ptr ? BULK_BLOBS : 1;
 }
 
 /* The blob, when its last piece is done. NULL: the session is dead. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "proto/util.h"
 #include "tests/support/process.h"
 
 #define BYTES ((size_t)12 << 20) /* in more pieces than there is memory for yet */
@@ -26,15 +27,20 @@ static void large_make(struct large *l, const struct program *p)
 	CHECK(l->buffer);
 }
 
-/* Nothing is lost, it only takes longer. */
+/* Nothing is lost, it only takes longer; nor is what is small. */
 static void large_travels(const struct large *l, const struct program *p)
 {
 	static uint8_t bytes[BYTES], got[BYTES];
+	const size_t some[] = { 4, 8, 4096, 4160 };
 
 	for (uint32_t round = 1; round < 4; round++) {
 		for (size_t i = 0; i < BYTES; i += 4096)
 			memset(bytes + i, (int)(i / 4096 + round), 4096);
 		p->g.tensor_set(l->t, bytes, 0, sizeof bytes);
+		for (size_t i = 0; i < ARRAY_SIZE(some); i++) {
+			bytes[some[i]] ^= 0xff;
+			p->g.tensor_set(l->t, bytes + some[i], some[i], 1 + i);
+		}
 		memset(got, 0x5a, sizeof got);
 		p->g.tensor_get(l->t, got, 0, sizeof got);
 		CHECK(!memcmp(got, bytes, sizeof got));
@@ -152,10 +158,14 @@ static void a_host_that_gives_none_is_said_to_know_why(void **state)
 		"memory, files or descriptors, a filter of system calls, or this connection's share\n");
 }
 
-static void what_is_large_arrives_where_no_answer_can_be_posted_either(void **state)
+static void what_is_written_arrives_where_no_answer_can_be_posted_either(void **state)
 {
 	(void)state;
+	unsetenv("GGML_VIRTGPU_PROTOCOL");
 	assert_int_equal(child_run(run_without_descriptors_from_the_start, NULL), 0);
+	setenv("GGML_VIRTGPU_PROTOCOL", "0.2", 1);
+	assert_int_equal(child_run(run_without_descriptors_from_the_start, NULL), 0);
+	unsetenv("GGML_VIRTGPU_PROTOCOL");
 }
 
 int main(void)
@@ -163,7 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_program_without_descriptors_is_told_so),
 		cmocka_unit_test(a_host_that_gives_none_is_said_to_know_why),
-		cmocka_unit_test(what_is_large_arrives_where_no_answer_can_be_posted_either),
+		cmocka_unit_test(what_is_written_arrives_where_no_answer_can_be_posted_either),
 	};
 
 	return cmocka_run_group_tests(tests, server_up, server_down);
