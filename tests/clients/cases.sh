@@ -335,6 +335,30 @@ whisper() {
     note "$(grep -c '"p":' "$WORK/heard.text.gpu") tokens with their probabilities"
 }
 
+# heard_by_server: two sounds at once, which whisper-server hears one after the other; it knows no Unix sockets
+heard_by_server() {
+    local port ng=() readers=()
+    [ "$SIDE" = gpu ] || ng=(-ng)
+    port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
+    ${VIA[@]+"${VIA[@]}"} whisper-server -m "$WORK/whisper.bin" -t 1 "${ng[@]}" -bs 1 -bo 1 -nf --port "$port" >>"$OUT.log" 2>&1 </dev/null &
+    server=$!
+    case_pids+=("$server")
+    listening() { is_gone "$server" || (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+    within "$START" listening || true
+    for i in 1 2; do
+        tests/clients/hear "$port" "$WORK/sound.wav" >"$OUT.$i" &
+        readers+=($!)
+    done
+    wait "${readers[@]}"
+    cat "$OUT.1" "$OUT.2" >"$OUT"
+    [ "$(grep -cE '"avg_logprob": *-?[0-9]' "$OUT")" -ge 2 ] || { tail -n 5 "$OUT.log"; head -c 600 "$OUT"; fail "nothing was heard"; }
+    server_stop
+}
+whisper_server() {
+    "$BUILD/check/bin/mkwhisper" "$WORK/whisper.bin" "$WORK/sound.wav"
+    both heard_by_server
+}
+
 # node_tokens SIDE LAYERS CMD…: the tokens to $WORK/node.SIDE, all that was said to $WORK/node.SIDE.json
 node_tokens() {
     local out=$WORK/node.$1 layers=$2
