@@ -246,7 +246,7 @@ bool link_reap(struct link *l)
 	return true;
 }
 
-void link_kill(const struct link *l)
+void link_kill(struct link *l)
 {
 	if (l->server >= 0)
 		shutdown(l->server, SHUT_WR);

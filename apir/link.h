@@ -55,6 +55,6 @@ void link_wait(struct link *l, int ms);
 /* True when the process has ended, and is reaped. */
 bool link_reap(struct link *l);
 /* Ends the process; it is still to be reaped. */
-void link_kill(const struct link *l);
+void link_kill(struct link *l);
 
 #endif

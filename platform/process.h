@@ -41,6 +41,6 @@ bool process_ended(struct process *p, int ms, struct process_end *out);
 /* True when all of it has ended, and is reaped. Doesn't wait. */
 bool process_reap(struct process *p);
 /* Ends it and all that it has started with SIGKILL; harmless when it has ended. It is still to be reaped. */
-void process_kill(const struct process *p);
+void process_kill(struct process *p);
 
 #endif

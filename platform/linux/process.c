@@ -160,9 +160,12 @@ bool process_reap(struct process *p)
 	return true;
 }
 
-/* Its process id is the keeper's until it is reaped. Stopped, it would hear nothing. */
-void process_kill(const struct process *p)
+/* Its process id is the keeper's until it is reaped, which the system does at once where SIGCHLD is ignored: a keeper that has
+ * hung up has none. Stopped, it would hear nothing. */
+void process_kill(struct process *p)
 {
+	if (p->watch >= 0)
+		news_take(p);
 	if (p->watch < 0 || p->gone)
 		return;
 	shutdown(p->watch, SHUT_WR);

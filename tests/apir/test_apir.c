@@ -4,14 +4,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "apir/link.h"
 #include "platform/memory.h"
 #include "proto/apir_wire.h"
 #include "tests/support/capture.h"
@@ -542,6 +547,82 @@ static void venus_is_routed_with_any_value_of_the_variable(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_plain, close_host)
 
+/* A process of that number; 0: here we may not choose, or it is another's. */
+static pid_t process_of_number(pid_t pid)
+{
+	struct clone_args args = { .exit_signal = SIGCHLD, .set_tid = (uintptr_t)&pid, .set_tid_size = 1 };
+	long made;
+
+	do
+		made = syscall(SYS_clone3, &args, sizeof args);
+	while (made < 0 && errno == EEXIST && kill(pid, 0) == 0 && usleep(1000) == 0);
+	if (made == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		kill(getpid(), SIGSTOP); /* raise() would take the number that the C library has noted */
+		for (;;)
+			pause();
+	}
+	return made < 0 ? 0 : (pid_t)made;
+}
+
+enum { SKIPPED = 77 };
+
+/* Somebody else's child has it, stopped; 0 when that is still so after a word from us. */
+static _Noreturn void number_watch(pid_t number, int ready, int go)
+{
+	pid_t other = process_of_number(number);
+	int status, continued;
+	char byte;
+
+	if (!other)
+		_exit(SKIPPED);
+	CHECK(waitpid(other, &status, WUNTRACED) == other && WIFSTOPPED(status));
+	CHECK(write(ready, "x", 1) == 1 && read(go, &byte, 1) == 1);
+	continued = waitpid(other, &status, WCONTINUED | WNOHANG);
+	kill(other, SIGKILL);
+	_exit(continued != 0);
+}
+
+/* As with a VMM that ignores SIGCHLD: who ends is forgotten at once, and the number is another's. */
+static void kill_what_is_another(void *unused)
+{
+	int ready[2], go[2], status;
+	struct link l;
+	pid_t watcher;
+	char byte;
+
+	(void)unused;
+	signal(SIGCHLD, SIG_IGN);
+	CHECK(pipe(ready) == 0 && pipe(go) == 0);
+	CHECK(link_start(&l, test_path("TEST_WORKER"), 1) == 0);
+	kill(l.process.keeper, SIGKILL);
+	CHECK(process_ends(l.process.keeper, 10000));
+	signal(SIGCHLD, SIG_DFL);
+	watcher = fork();
+	if (watcher == 0)
+		number_watch(l.process.keeper, ready[1], go[0]);
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) == 1) {
+		link_kill(&l);
+		CHECK(write(go[1], "x", 1) == 1);
+	}
+	CHECK(waitpid(watcher, &status, 0) == watcher && WIFEXITED(status));
+	_exit(WEXITSTATUS(status));
+}
+
+static void a_process_that_has_a_dead_workers_number_is_sent_nothing(void **state)
+{
+	int status;
+
+	(void)state;
+	status = child_run(kill_what_is_another, NULL);
+	if (status == SKIPPED) {
+		print_message("process numbers can't be chosen here\n");
+		skip();
+	}
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -563,6 +644,7 @@ int main(void)
 		TEST(blobs_fit_into_memory_by_default),
 		TEST(a_destroyed_context_ends_its_worker),
 		TEST(a_stubborn_worker_is_killed_with_its_host),
+		cmocka_unit_test(a_process_that_has_a_dead_workers_number_is_sent_nothing),
 		TEST(the_worker_ends_when_its_door_is_killed),
 		TEST(capsets_are_offered_as_configured),
 		TEST(venus_is_routed_with_any_value_of_the_variable),
