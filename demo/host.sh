@@ -5,6 +5,8 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR/.. source=lab/plain.sh
 . lab/plain.sh
+# shellcheck source-path=SCRIPTDIR/.. source=demo/qemu.sh
+. demo/qemu.sh
 build=$(plain demo "${BUILD:?}")
 LAB=$(plain demo.lab "$LAB")
 WORK=$build/demo MODEL=$LAB/models/toy.gguf THREADS=1
@@ -63,8 +65,7 @@ done
 wait $boot && status=0 || status=$?
 boot=''
 [ "$status" = 0 ] || fail "the guest's script ended with status $status" "$WORK/qemu.log"
-# QEMU's usual line for each blob that is mapped does no harm (docs/failures.md); anything else is shown.
-grep -v 'vhost_set_mem_table failed: Input/output error (5)' "$WORK/qemu.log" || true
+qemu_lines "$WORK/qemu.log"
 kill $serve
 wait $serve || true
 serve=''
