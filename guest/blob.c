@@ -46,6 +46,8 @@ int blob_make(struct session *s, size_t size, struct shm *out)
 		err = blob_guard(s, out);
 	if (err < 0)
 		s->transport->ops->blob_destroy(s->transport, out);
+	else
+		s->past.door_first = true;
 	return err;
 }
 

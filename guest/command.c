@@ -9,10 +9,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "proto/util.h"
+
 #define SLICE_MS      100
 #define PAUSE_MOST_MS 256
 #define SPIN_NS       100000 /* a short command's answer comes within this; sleeping would cost more */
 #define SPIN_LONG_NS  10000
+#define DOZE_EARLY_NS 60000 /* a sleep is over so much later than it was to be */
+#define DOZE_SPIN_NS  500000
+#define DOZE_MOST_NS  100000000
 
 static uint64_t now_ns(void)
 {
@@ -20,15 +25,6 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static inline void cpu_relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
 }
 
 static bool word_spin(const _Atomic uint32_t *word, uint64_t ns)
@@ -45,34 +41,6 @@ static bool word_spin(const _Atomic uint32_t *word, uint64_t ns)
 	return false;
 }
 
-/* limit_ms bounds the whole wait where there is no heartbeat; 0: none. 0 or -EPIPE, -ETIMEDOUT. */
-static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long_wait, uint32_t limit_ms)
-{
-	uint32_t waited = 0;
-
-	if (word_spin(word, long_wait ? SPIN_LONG_NS : SPIN_NS))
-		return 0;
-	for (;;) {
-		uint64_t start = now_ns();
-		int r = s->transport->ops->wait(s->transport, word, SLICE_MS);
-		uint64_t took = (now_ns() - start) / 1000000;
-
-		if (r > 0)
-			return 0;
-		if (r < 0 && r != -EINTR)
-			return -EPIPE;
-		/* A slice counts for what it took, but a pause of the whole guest counts for little. */
-		if (took > 2 * SLICE_MS)
-			took = 2 * SLICE_MS;
-		waited += (uint32_t)took;
-		if (limit_ms && waited >= limit_ms)
-			return -ETIMEDOUT;
-		/* The answer may have come before the end. */
-		if (pulse_waited(s, (uint32_t)took) < 0)
-			return atomic_load_explicit(word, memory_order_acquire) ? 0 : -EPIPE;
-	}
-}
-
 /* For want of memory, say. The host knows nothing of it, so only time is lost, and in the end this command. */
 static int submit(struct session *s, const void *cmd, size_t size, unsigned flags)
 {
@@ -83,6 +51,42 @@ static int submit(struct session *s, const void *cmd, size_t size, unsigned flag
 		err = s->transport->ops->submit(s->transport, cmd, size, flags);
 	}
 	return transport_passing(err) ? -EAGAIN : err;
+}
+
+static int by_door(struct session *s, const void *cmd, size_t size, unsigned flags)
+{
+	int err = submit(s, cmd, size, flags);
+
+	if (err)
+		return err;
+	s->past.by_door++;
+	s->past.door_first = false;
+	return 0;
+}
+
+/* The host's worker is to look into the ring: where it has gone to sleep the door wakes it. What a door can't do now is tried
+ * again by who waits. 0, or the transport's error. */
+static int doorbell(struct session *s)
+{
+	uint8_t cmd[APIR_CMD_HEADER_SIZE];
+	int err = 0;
+
+	if (s->past.unwoken || ring_wakes(&s->past.ring))
+		err = by_door(s, cmd, command_header(s, cmd, APIR_DOORBELL, 0, &s->reply), 0);
+	s->past.held = false;
+	s->past.unwoken = err == -EAGAIN;
+	return s->past.unwoken ? 0 : err;
+}
+
+/* Past the door where that can be: the host must have been told of every blob by then, and there must be room. */
+static int send(struct session *s, const void *cmd, size_t size, unsigned flags)
+{
+	if (!s->past.open || s->past.door_first || !ring_write(&s->past.ring, cmd, (uint32_t)size, s->past.by_door))
+		return by_door(s, cmd, size, flags);
+	if (s->transport->ops->passed)
+		s->transport->ops->passed(s->transport);
+	s->past.held = flags & SUBMIT_MORE;
+	return s->past.held ? 0 : doorbell(s);
 }
 
 int command_send(struct session *s, const struct shm *reply, const void *cmd, size_t size, unsigned flags)
@@ -97,22 +101,84 @@ int command_send(struct session *s, const struct shm *reply, const void *cmd, si
 		return -EPIPE;
 	}
 	atomic_store_explicit(word, 0, memory_order_relaxed); /* the submission orders it before the host's store */
-	err = submit(s, cmd, size, flags);
+	err = send(s, cmd, size, flags);
 	if (!err || err == -EAGAIN)
 		return err;
 	atomic_store(&s->dead, true);
 	return -EPIPE;
 }
 
+/* Whoever was not woken for what is in the ring, because another command was to follow, or couldn't be. */
+static int wake(struct session *s)
+{
+	return s->past.held || s->past.unwoken ? doorbell(s) : 0;
+}
+
+/*
+ * A computation takes about as long as the one before it: most of that is slept through, and the end is looked out for, since
+ * being woken takes longer than the rest of a token. Whether the answer came.
+ */
+static bool word_doze(struct session *s, const _Atomic uint32_t *word)
+{
+	uint64_t usual = s->usual_ns, rest = usual / 16 + DOZE_EARLY_NS;
+
+	if (word_spin(word, SPIN_LONG_NS))
+		return true;
+	if (usual <= 2 * rest || usual > DOZE_MOST_NS)
+		return word_spin(word, usual <= 2 * rest ? usual : 0);
+	nanosleep(&(struct timespec){ .tv_nsec = (long)(usual - rest) }, NULL);
+	if (!atomic_load_explicit(word, memory_order_acquire))
+		return word_spin(word, 2 * rest < DOZE_SPIN_NS ? 2 * rest : DOZE_SPIN_NS);
+	s->usual_ns /= 2; /* it may have been there for long */
+	return true;
+}
+
+/* limit_ms bounds the whole wait where there is no heartbeat; 0: none. 0 or -EPIPE, -ETIMEDOUT. */
+static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long_wait, uint32_t limit_ms)
+{
+	uint32_t waited = 0;
+
+	if (long_wait ? word_doze(s, word) : word_spin(word, SPIN_NS))
+		return 0;
+	for (;;) {
+		uint64_t start = now_ns();
+		int r = s->transport->ops->wait(s->transport, word, SLICE_MS);
+		uint64_t took = (now_ns() - start) / 1000000;
+
+		if (r > 0)
+			return 0;
+		if ((r < 0 && r != -EINTR) || wake(s) < 0)
+			return -EPIPE;
+		/* A slice counts for what it took, but a pause of the whole guest counts for little. */
+		if (took > 2 * SLICE_MS)
+			took = 2 * SLICE_MS;
+		waited += (uint32_t)took;
+		if (limit_ms && waited >= limit_ms)
+			return -ETIMEDOUT;
+		/* The answer may have come before the end. */
+		if (pulse_waited(s, (uint32_t)took) < 0)
+			return atomic_load_explicit(word, memory_order_acquire) ? 0 : -EPIPE;
+	}
+}
+
 int64_t command_await(struct session *s, const struct shm *reply, bool long_wait, uint32_t limit_ms)
 {
 	const _Atomic uint32_t *word = reply->ptr;
+	uint64_t start, usual;
 	uint32_t answer;
 	int err;
 
 	if (!limit_ms && !s->pulse.word)
 		limit_ms = SESSION_BEATLESS_MS;
-	err = session_alive(s) ? reply_wait(s, word, long_wait, limit_ms) : -EPIPE;
+	if (atomic_load_explicit(word, memory_order_acquire))
+		long_wait = false; /* it was another wait's */
+	start = now_ns();
+	usual = s->usual_ns;
+	err = session_alive(s) ? wake(s) : -EPIPE;
+	if (!err)
+		err = reply_wait(s, word, long_wait, limit_ms);
+	if (long_wait && usual == s->usual_ns)
+		s->usual_ns = now_ns() - start;
 	answer = err ? 0 : atomic_load_explicit(word, memory_order_acquire); /* pairs with the worker's release */
 	if (answer) {
 		pulse_answered(&s->pulse);

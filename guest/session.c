@@ -88,8 +88,9 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 {
 	uint32_t version[2] = { APIR_PROTOCOL_MAJOR, APIR_PROTOCOL_MINOR };
 	struct apir_greeting g = { APIR_GREETING_MAGIC, s->reply.res_id, HEARTBEAT_OFFSET };
-	uint8_t cmd[APIR_CMD_HEADER_SIZE + sizeof version + sizeof g];
-	uint32_t answer[3];
+	struct apir_ring_offer ring = { APIR_RING_MAGIC, s->past.shm.res_id };
+	uint8_t cmd[APIR_CMD_HEADER_SIZE + sizeof version + sizeof g + sizeof ring];
+	uint32_t answer[4];
 	int64_t code;
 	size_t n;
 
@@ -100,6 +101,10 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 	if (!s->plain) {
 		memcpy(cmd + n, &g, sizeof g);
 		n += sizeof g;
+	}
+	if (s->past.shm.ptr) {
+		memcpy(cmd + n, &ring, sizeof ring);
+		n += sizeof ring;
 	}
 	code = command_run(s, cmd, n, false, GREETING_MS);
 	if (code == -EAGAIN) {
@@ -124,6 +129,7 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 	if (!s->plain && answer[2] == APIR_GREETING_MAGIC) {
 		pulse_start(&s->pulse, (_Atomic uint32_t *)(void *)((char *)s->reply.ptr + HEARTBEAT_OFFSET));
 		s->transport->takes_fences = true; /* it is ours */
+		s->past.open = s->past.shm.ptr && answer[3] == APIR_RING_MAGIC;
 	}
 	return 0;
 }
@@ -212,6 +218,14 @@ static int peer_waited(void *session, uint32_t ms)
 	return pulse_waited(session, ms);
 }
 
+/* Where there is no memory for it, commands go through the door. */
+static void ring_offer(struct session *s)
+{
+	if (s->plain || blob_make(s, RING_SIZE, &s->past.shm) < 0)
+		return;
+	ring_open(&s->past.ring, s->past.shm.ptr);
+}
+
 /* Blobs, greeting, libraries. */
 static int session_start(struct session *s, char *err, size_t err_size)
 {
@@ -225,7 +239,11 @@ static int session_start(struct session *s, char *err, size_t err_size)
 	if (e < 0)
 		blob_fault(s, e, size, "the start", err, err_size);
 	if (!e)
+		ring_offer(s);
+	if (!e)
 		e = session_greet(s, err, err_size);
+	if (!e && s->past.shm.ptr && !s->past.open)
+		blob_drop(s, &s->past.shm);
 	if (!e && s->pulse.word) {
 		s->transport->waited = peer_waited;
 		s->transport->user = s;
@@ -276,6 +294,8 @@ void session_close(struct session *s)
 		}
 		for (size_t i = 0; i < SESSION_SLOTS; i++)
 			slot_free(s, &s->slots[i]);
+		if (s->past.shm.ptr)
+			blob_drop(s, &s->past.shm);
 		if (s->reply.ptr)
 			blob_drop(s, &s->reply);
 	}

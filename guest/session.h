@@ -15,6 +15,7 @@
 #include "guest/pulse.h"
 #include "guest/transport/transport.h"
 #include "proto/apir_wire.h"
+#include "proto/ring.h"
 
 #define SESSION_BEATLESS_MS 600000                      /* for one command of a host that gives no sign of life */
 #define HEARTBEAT_OFFSET    (APIR_REPLY_BLOB_SIZE - 64) /* of the heartbeat word in the reply blob */
@@ -50,6 +51,17 @@ struct bulk {
 	bool failed;       /* the last one did */
 };
 
+/* How commands go past the door, where the host reads a ring. */
+struct past_door {
+	struct shm shm;
+	struct ring ring;
+	bool open;
+	bool door_first;  /* a blob was made, which the host knows for sure with the next command by the door */
+	bool held;        /* the last one announced another, so nobody was woken for it */
+	bool unwoken;     /* nobody could be woken */
+	uint32_t by_door; /* commands that went through the door */
+};
+
 struct session {
 	pthread_mutex_t lock;
 	struct transport *transport;
@@ -59,12 +71,14 @@ struct session {
 	struct slot slots[SESSION_SLOTS];
 	struct pending pending;
 	struct pulse pulse;
+	struct past_door past;
 	_Atomic bool dead;
 	_Atomic bool told;           /* that it is dead */
 	_Atomic bool torn;           /* the device took its memory away: as dead */
 	bool guarded, masked;        /* blob.c: some of its memory may go away; for guard_leave() */
 	_Atomic uint32_t complaints; /* so many lines about failed calls were told, at most SESSION_COMPLAINTS are */
 	uint64_t turns;              /* commands posted so far */
+	uint64_t usual_ns;           /* how long a computation is waited for */
 	bool plain;                  /* APIR 0.2 and nothing beyond: GGML_VIRTGPU_PROTOCOL */
 	uint64_t features;           /* agreed with the host; APIR_FEATURE_* */
 	_Alignas(8) uint8_t command[APIR_CMD_MAX]; /* the call at hand, under the lock */

@@ -35,10 +35,12 @@ static_assert(sizeof(struct apir_capset) == 24, "wire");
 /* commands */
 enum apir_type {
 	APIR_HANDSHAKE =
-		0, /* uint32 guest major, minor [, struct apir_greeting] -> uint32 host major, minor [, uint32 APIR_GREETING_MAGIC] */
+		0, /* uint32 guest major, minor [, struct apir_greeting [, struct apir_ring_offer]]
+		   -> uint32 host major, minor [, uint32 APIR_GREETING_MAGIC [, uint32 APIR_RING_MAGIC]] */
 	APIR_LOADLIBRARY = 1, /* nothing -> nothing; the code tells */
 	APIR_FORWARD = 2,     /* flags = enum apir_fn; arguments and reply are the function's */
-	APIR_TYPE_COUNT
+	APIR_TYPE_COUNT,
+	APIR_DOORBELL = 0x100, /* ours: nothing, and nothing is answered; it wakes who reads the ring */
 };
 #define APIR_VENUS_TYPE_BASE 331
 #define APIR_HANDSHAKE_MAGIC 0xab1eu
@@ -66,6 +68,15 @@ struct apir_greeting {
 	uint32_t offset; /* bytes, multiple of 4 */
 };
 static_assert(sizeof(struct apir_greeting) == 12, "wire");
+
+/* Ours: behind the greeting. Commands may come by the ring in that blob (proto/ring.h), past the door; a host that says
+ * APIR_RING_MAGIC behind APIR_GREETING_MAGIC reads it from then on. */
+#define APIR_RING_MAGIC 0x474e4952u /* "RING" */
+struct apir_ring_offer {
+	uint32_t magic;
+	uint32_t res_id;
+};
+static_assert(sizeof(struct apir_ring_offer) == 8, "wire");
 
 /* LOADLIBRARY's codes; APIR_LOAD_INIT + n: the backend library was opened, and its initialise returned n. That is one of
  * these from APIR_LOAD_ENV_MISSING to APIR_LOAD_SYMBOL_MISSING, about the GGML library, or APIR_LOAD_INIT + its own

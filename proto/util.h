@@ -78,4 +78,14 @@ static inline int fd_above_std(int fd)
 	return r;
 }
 
+/* Within a loop that only looks. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 #endif

@@ -18,6 +18,7 @@
 #include "proto/cursor.h"
 #include "worker/blobs.h"
 #include "worker/heartbeat.h"
+#include "worker/inbox.h"
 #include "worker/settings.h"
 
 static struct {
@@ -74,6 +75,7 @@ static uint32_t handshake(struct cursor *in, struct cursor *out)
 {
 	uint32_t major, minor;
 	struct apir_greeting g;
+	struct apir_ring_offer ring;
 	uint64_t size;
 	char *blob;
 
@@ -95,6 +97,9 @@ static uint32_t handshake(struct cursor *in, struct cursor *out)
 			g.offset % (2 * sizeof(uint32_t)) == 0 && range_ok(g.offset, 2 * sizeof(uint32_t), size),
 			g.res_id, g.offset);
 		if (!cursor_write_u32(out, APIR_GREETING_MAGIC))
+			return 0;
+		if (cursor_read(in, &ring, sizeof ring) && ring.magic == APIR_RING_MAGIC && inbox_open(ring.res_id) &&
+			!cursor_write_u32(out, APIR_RING_MAGIC))
 			return 0;
 	}
 	return APIR_HANDSHAKE_MAGIC;
@@ -178,6 +183,8 @@ void command_run(uint32_t ctx_id, uint8_t *cmd, size_t size)
 		out.size = reply_size - sizeof *word;
 	if (type >= APIR_VENUS_TYPE_BASE)
 		type -= APIR_VENUS_TYPE_BASE;
+	if (type == APIR_DOORBELL)
+		return;
 	switch (type) {
 	case APIR_HANDSHAKE:
 		code = handshake(&in, &out);

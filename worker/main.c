@@ -26,9 +26,14 @@
 #include "worker/blobs.h"
 #include "worker/command.h"
 #include "worker/heartbeat.h"
+#include "worker/inbox.h"
+#include "worker/queue.h"
 #include "worker/settings.h"
 
-#define SPIN_NS 50000
+#define SPIN_NS    50000 /* on a machine that has processors to spare, */
+#define SPIN_MORE  4     /* times as long */
+#define SPARE_FROM 4     /* processors */
+#define LOOKS      64    /* at the ring, between two at the door */
 
 static void limit_set(unsigned what, rlim_t most)
 {
@@ -69,17 +74,36 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* recvmsg that looks for a while before it sleeps: commands come in bursts, and waking up costs more than looking. */
+static uint64_t spin_ns(void)
+{
+	static uint64_t ns;
+
+	if (!ns)
+		ns = sysconf(_SC_NPROCESSORS_ONLN) < SPARE_FROM ? SPIN_NS : SPIN_NS * SPIN_MORE;
+	return ns;
+}
+
+/* recvmsg; -1 and EAGAIN: there is something in the ring instead. It looks for a while before it sleeps: commands come in bursts,
+ * and waking up costs more than looking. */
 static ssize_t receive(struct msghdr *h)
 {
-	uint64_t until = now_ns() + SPIN_NS;
+	uint64_t until = now_ns() + spin_ns();
 	ssize_t n;
 
-	do
+	do {
 		n = recvmsg(WORKER_FD, h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	while (n < 0 && errno == EAGAIN && now_ns() < until);
-	while (n < 0 && (errno == EAGAIN || errno == EINTR))
+		for (int i = 0; n < 0 && errno == EAGAIN && i < LOOKS; i++) {
+			if (queue_ready())
+				return -1;
+			cpu_relax();
+		}
+	} while (n < 0 && errno == EAGAIN && now_ns() < until);
+	inbox_park();
+	while (n < 0 && (errno == EAGAIN || errno == EINTR) && !queue_ready())
 		n = recvmsg(WORKER_FD, h, MSG_CMSG_CLOEXEC);
+	inbox_unpark();
+	if (n < 0 && queue_ready())
+		errno = EAGAIN;
 	return n;
 }
 
@@ -97,7 +121,7 @@ static int only_descriptor(const struct cmsghdr *c)
 	return n == 1 ? fd : -1;
 }
 
-/* One message, with at most one descriptor. Its size, 0 at the end, -1 on an error. */
+/* One message, with at most one descriptor. Its size, 0 at the end, -1 and errno; EAGAIN: there is something in the ring. */
 static ssize_t message_recv(struct worker_msg *m, uint8_t *payload, size_t room, int *fd)
 {
 	union {
@@ -118,7 +142,10 @@ static ssize_t message_recv(struct worker_msg *m, uint8_t *payload, size_t room,
 	c = CMSG_FIRSTHDR(&h);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 		*fd = only_descriptor(c);
-	return n < (ssize_t)sizeof *m ? -1 : n;
+	if (n >= (ssize_t)sizeof *m)
+		return n;
+	errno = EBADMSG;
+	return -1;
 }
 
 static int commands_run(uint32_t ctx_id, uint8_t *payload, size_t size)
@@ -130,7 +157,7 @@ static int commands_run(uint32_t ctx_id, uint8_t *payload, size_t size)
 	while (cursor_left(&c)) {
 		if (!cursor_read(&c, &head, sizeof head) || !(cmd = cursor_take(&c, round_up(head.size, 8))))
 			return -EBADMSG;
-		command_run(ctx_id, cmd, head.size);
+		queue_door(ctx_id, cmd, head.size);
 	}
 	return 0;
 }
@@ -155,6 +182,7 @@ static void message_serve(uint32_t ctx_id, const struct worker_msg *m, uint8_t *
 		err = commands_run(ctx_id, payload, size);
 		break;
 	case WORKER_FENCE:
+		queue_run(ctx_id);
 		if (send(WORKER_FD, &done, sizeof done, MSG_NOSIGNAL) < 0)
 			err = -errno;
 		break;
@@ -202,8 +230,15 @@ int main(int argc, char **argv)
 	err = heartbeat_start(WORKER_FD);
 	if (err < 0)
 		log_error("cannot start the heartbeat: %s", strerror(-err));
-	while (!err && (n = message_recv(&m, payload, sizeof payload, &fd)) > 0)
-		message_serve(ctx_id, &m, payload, (size_t)n - sizeof m, fd);
+	while (!err) {
+		n = message_recv(&m, payload, sizeof payload, &fd);
+		if (n > 0)
+			message_serve(ctx_id, &m, payload, (size_t)n - sizeof m, fd);
+		else if (n < 0 && errno == EAGAIN)
+			queue_run(ctx_id);
+		else
+			break;
+	}
 	heartbeat_end();
 	command_end(ctx_id);
 	return err ? 1 : 0;

@@ -238,6 +238,11 @@ static int drm_wait(struct transport *t, const _Atomic uint32_t *word, int timeo
 	return 1;
 }
 
+static void drm_passed(struct transport *t)
+{
+	fence_drop(drm_of(t));
+}
+
 static bool drm_gone(struct transport *t)
 {
 	return !device_is_there(drm_of(t)->fd);
@@ -267,6 +272,7 @@ static const struct transport_ops drm_ops = {
 	.blob_create = drm_blob_create,
 	.blob_destroy = drm_blob_destroy,
 	.submit = drm_submit,
+	.passed = drm_passed,
 	.wait = drm_wait,
 	.gone = drm_gone,
 	.leave = drm_leave,

@@ -45,6 +45,8 @@ struct transport_ops {
 	 * what comes next, below. An error that transport_passing() is one of: nothing was sent, and the same may be tried again.
 	 */
 	int (*submit)(struct transport *t, const void *cmd, size_t size, unsigned flags);
+	/* A command went past the transport: no fence of what was submitted is that one's. NULL: it has none. */
+	void (*passed)(struct transport *t);
 	/*
 	 * Blocks until *word != 0 (returns 1), timeout_ms passed (returns 0), or the host is known to be gone
 	 * (-EPIPE): the submission's fence signalled, or the peer hung up, with the word still 0. Returns 1

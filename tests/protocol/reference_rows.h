@@ -157,7 +157,7 @@ static const struct row rows[] = {
 		.name = "path_crashes",
 		.set = { { PATH, "$FAKE", ANY }, { REG, "fake_crash", ANY } },
 		.code = LOST,
-		.host = "ggml-virtgpu *: error: context 1 (*): its worker was ended by signal 9 (Killed): the context "
+		.host = "ggml-virtgpu *: error: context 1 (*): its worker was ended by signal 9 (Killed)*: the context "
 			"is "
 			"lost, others go on",
 		.guest = NO_DEVICE "the host's worker ended while it loaded its libraries: see the host's log",

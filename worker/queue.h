@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guest's commands in the order in which it gave them, by whichever of its two ways: through the door, or past it by
+ * the ring, which says of each how many came through the door before it.
+ */
+#ifndef WORKER_QUEUE_H
+#define WORKER_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Whether there is a command in the ring whose turn it is. */
+bool queue_ready(void);
+/* Executes those that there are. Before whatever the door has sent behind them. */
+void queue_run(uint32_t ctx_id);
+/* Executes one that came through the door; cmd is private memory. */
+void queue_door(uint32_t ctx_id, uint8_t *cmd, size_t size);
+
+#endif
