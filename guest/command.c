@@ -16,7 +16,7 @@
 #define SPIN_NS       100000 /* a short command's answer comes within this; sleeping would cost more */
 #define SPIN_LONG_NS  10000
 #define DOZE_EARLY_NS 60000 /* a sleep is over so much later than it was to be */
-#define DOZE_SPIN_NS  500000
+#define DOZE_SPIN_NS  1000000
 #define DOZE_MOST_NS  100000000
 
 static uint64_t now_ns(void)
@@ -115,22 +115,28 @@ static int wake(struct session *s)
 }
 
 /*
- * A computation takes about as long as the one before it: most of that is slept through, and the end is looked out for, since
+ * A computation takes about as long as those before it: most of that is slept through, and the end is looked out for, since
  * being woken takes longer than the rest of a token. Whether the answer came.
  */
 static bool word_doze(struct session *s, const _Atomic uint32_t *word)
 {
-	uint64_t usual = s->usual_ns, rest = usual / 16 + DOZE_EARLY_NS;
+	uint64_t usual = s->usual_ns, early = usual / 8 + DOZE_EARLY_NS;
 
 	if (word_spin(word, SPIN_LONG_NS))
 		return true;
-	if (usual <= 2 * rest || usual > DOZE_MOST_NS)
-		return word_spin(word, usual <= 2 * rest ? usual : 0);
-	nanosleep(&(struct timespec){ .tv_nsec = (long)(usual - rest) }, NULL);
-	if (!atomic_load_explicit(word, memory_order_acquire))
-		return word_spin(word, 2 * rest < DOZE_SPIN_NS ? 2 * rest : DOZE_SPIN_NS);
-	s->usual_ns /= 2; /* it may have been there for long */
-	return true;
+	if (usual > DOZE_MOST_NS)
+		return false;
+	if (usual > 2 * early)
+		nanosleep(&(struct timespec){ .tv_nsec = (long)(usual - early) }, NULL);
+	return word_spin(word, 2 * early < DOZE_SPIN_NS ? 2 * early : DOZE_SPIN_NS);
+}
+
+/* What takes less than is usual counts at once, and what takes more little: to sleep too long costs more than to look. */
+static void usual_learn(struct session *s, uint64_t took)
+{
+	bool less = !s->usual_ns || took < s->usual_ns;
+
+	s->usual_ns = less ? took : s->usual_ns + (took - s->usual_ns) / 8;
 }
 
 /* limit_ms bounds the whole wait where there is no heartbeat; 0: none. 0 or -EPIPE, -ETIMEDOUT. */
@@ -164,7 +170,7 @@ static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long
 int64_t command_await(struct session *s, const struct shm *reply, bool long_wait, uint32_t limit_ms)
 {
 	const _Atomic uint32_t *word = reply->ptr;
-	uint64_t start, usual;
+	uint64_t start;
 	uint32_t answer;
 	int err;
 
@@ -173,12 +179,11 @@ int64_t command_await(struct session *s, const struct shm *reply, bool long_wait
 	if (atomic_load_explicit(word, memory_order_acquire))
 		long_wait = false; /* it was another wait's */
 	start = now_ns();
-	usual = s->usual_ns;
 	err = session_alive(s) ? wake(s) : -EPIPE;
 	if (!err)
 		err = reply_wait(s, word, long_wait, limit_ms);
-	if (long_wait && usual == s->usual_ns)
-		s->usual_ns = now_ns() - start;
+	if (long_wait)
+		usual_learn(s, now_ns() - start);
 	answer = err ? 0 : atomic_load_explicit(word, memory_order_acquire); /* pairs with the worker's release */
 	if (answer) {
 		pulse_answered(&s->pulse);

@@ -88,9 +88,8 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 {
 	uint32_t version[2] = { APIR_PROTOCOL_MAJOR, APIR_PROTOCOL_MINOR };
 	struct apir_greeting g = { APIR_GREETING_MAGIC, s->reply.res_id, HEARTBEAT_OFFSET };
-	struct apir_ring_offer ring = { APIR_RING_MAGIC, s->past.shm.res_id };
-	uint8_t cmd[APIR_CMD_HEADER_SIZE + sizeof version + sizeof g + sizeof ring];
-	uint32_t answer[4];
+	uint8_t cmd[APIR_CMD_HEADER_SIZE + sizeof version + sizeof g];
+	uint32_t answer[3];
 	int64_t code;
 	size_t n;
 
@@ -101,10 +100,6 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 	if (!s->plain) {
 		memcpy(cmd + n, &g, sizeof g);
 		n += sizeof g;
-	}
-	if (s->past.shm.ptr) {
-		memcpy(cmd + n, &ring, sizeof ring);
-		n += sizeof ring;
 	}
 	code = command_run(s, cmd, n, false, GREETING_MS);
 	if (code == -EAGAIN) {
@@ -129,7 +124,6 @@ static int session_greet(struct session *s, char *err, size_t err_size)
 	if (!s->plain && answer[2] == APIR_GREETING_MAGIC) {
 		pulse_start(&s->pulse, (_Atomic uint32_t *)(void *)((char *)s->reply.ptr + HEARTBEAT_OFFSET));
 		s->transport->takes_fences = true; /* it is ours */
-		s->past.open = s->past.shm.ptr && answer[3] == APIR_RING_MAGIC;
 	}
 	return 0;
 }
@@ -218,12 +212,43 @@ static int peer_waited(void *session, uint32_t ms)
 	return pulse_waited(session, ms);
 }
 
-/* Where there is no memory for it, commands go through the door. */
-static void ring_offer(struct session *s)
+/* A host that is ours may read commands from a ring. It is offered with another handshake: the first decides whose context it
+ * is, by its size too. Where there is no memory for one, or an older host, commands go through the door. */
+static int ring_offer(struct session *s)
 {
-	if (s->plain || blob_make(s, RING_SIZE, &s->past.shm) < 0)
-		return;
+	const struct {
+		uint32_t version[2];
+		struct apir_greeting greeting;
+		struct apir_ring_offer ring;
+	} offer = {
+		{ APIR_PROTOCOL_MAJOR, APIR_PROTOCOL_MINOR },
+		{ APIR_GREETING_MAGIC, s->reply.res_id, HEARTBEAT_OFFSET },
+		{ APIR_RING_MAGIC, s->past.shm.res_id },
+	};
+	uint8_t cmd[APIR_CMD_HEADER_SIZE + sizeof offer];
+	size_t n = command_header(s, cmd, APIR_HANDSHAKE, 0, &s->reply);
+	uint32_t answer[3];
+	int64_t code;
+
+	memset(s->reply.ptr, 0, sizeof(uint32_t) + sizeof answer);
+	memcpy(cmd + n, &offer, sizeof offer);
+	code = command_run(s, cmd, n + sizeof offer, false, GREETING_MS);
+	memcpy(answer, (char *)s->reply.ptr + sizeof(uint32_t), sizeof answer);
+	s->past.open = code == APIR_HANDSHAKE_MAGIC && answer[2] == APIR_RING_MAGIC;
+	return code < 0 ? (int)code : 0;
+}
+
+static int ring_start(struct session *s)
+{
+	int err;
+
+	if (!s->pulse.word || blob_make(s, RING_SIZE, &s->past.shm) < 0)
+		return 0;
 	ring_open(&s->past.ring, s->past.shm.ptr);
+	err = ring_offer(s);
+	if (!err && !s->past.open)
+		blob_drop(s, &s->past.shm);
+	return err;
 }
 
 /* Blobs, greeting, libraries. */
@@ -239,15 +264,14 @@ static int session_start(struct session *s, char *err, size_t err_size)
 	if (e < 0)
 		blob_fault(s, e, size, "the start", err, err_size);
 	if (!e)
-		ring_offer(s);
-	if (!e)
 		e = session_greet(s, err, err_size);
-	if (!e && s->past.shm.ptr && !s->past.open)
-		blob_drop(s, &s->past.shm);
 	if (!e && s->pulse.word) {
 		s->transport->waited = peer_waited;
 		s->transport->user = s;
 	}
+	if (!e && (e = ring_start(s)) < 0)
+		snprintf(err, err_size, "%s: the host's worker ended during the start: see the host's log",
+			s->transport->where);
 	s->transport->answer_ms = SESSION_BEATLESS_MS; /* it may be computing before it looks at what is asked */
 	return e ? e : session_load(s, err, err_size);
 }

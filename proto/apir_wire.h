@@ -34,9 +34,8 @@ static_assert(sizeof(struct apir_capset) == 24, "wire");
 
 /* commands */
 enum apir_type {
-	APIR_HANDSHAKE =
-		0, /* uint32 guest major, minor [, struct apir_greeting [, struct apir_ring_offer]]
-		   -> uint32 host major, minor [, uint32 APIR_GREETING_MAGIC [, uint32 APIR_RING_MAGIC]] */
+	APIR_HANDSHAKE = 0,   /* uint32 guest major, minor [, struct apir_greeting [, struct apir_ring_offer]]
+		   -> uint32 host major, minor [, uint32 APIR_GREETING_MAGIC] [, uint32 APIR_RING_MAGIC] */
 	APIR_LOADLIBRARY = 1, /* nothing -> nothing; the code tells */
 	APIR_FORWARD = 2,     /* flags = enum apir_fn; arguments and reply are the function's */
 	APIR_TYPE_COUNT,
@@ -69,8 +68,8 @@ struct apir_greeting {
 };
 static_assert(sizeof(struct apir_greeting) == 12, "wire");
 
-/* Ours: behind the greeting. Commands may come by the ring in that blob (proto/ring.h), past the door; a host that says
- * APIR_RING_MAGIC behind APIR_GREETING_MAGIC reads it from then on. */
+/* Ours: behind the greeting, in a handshake of its own, since the first is known by its size. Commands may come by the ring in
+ * that blob (proto/ring.h), past the door; a host that says APIR_RING_MAGIC reads it from then on. */
 #define APIR_RING_MAGIC 0x474e4952u /* "RING" */
 struct apir_ring_offer {
 	uint32_t magic;

@@ -98,10 +98,10 @@ static uint32_t handshake(struct cursor *in, struct cursor *out)
 			g.res_id, g.offset);
 		if (!cursor_write_u32(out, APIR_GREETING_MAGIC))
 			return 0;
-		if (cursor_read(in, &ring, sizeof ring) && ring.magic == APIR_RING_MAGIC && inbox_open(ring.res_id) &&
-			!cursor_write_u32(out, APIR_RING_MAGIC))
-			return 0;
 	}
+	if (library.greeted && cursor_read(in, &ring, sizeof ring) && ring.magic == APIR_RING_MAGIC &&
+		inbox_open(ring.res_id) && !cursor_write_u32(out, APIR_RING_MAGIC))
+		return 0;
 	return APIR_HANDSHAKE_MAGIC;
 }
 

@@ -15,7 +15,7 @@
 #define ENV "GGML_VIRTGPU_PROTOCOL"
 
 #define VERSION_BYTES  8u
-#define GREETING_BYTES (VERSION_BYTES + sizeof(struct apir_greeting) + sizeof(struct apir_ring_offer))
+#define GREETING_BYTES (VERSION_BYTES + sizeof(struct apir_greeting))
 
 static struct minimal minimal;
 

@@ -165,7 +165,7 @@ static void ours_is_sent_them_once_it_has_answered_the_greeting(void **state)
 	session_up(OURS);
 	assert_int_equal(host.handshake_fences, 0);
 	assert_true(host.fences > 0); /* with LOADLIBRARY */
-	host.fences = 0;
+	host.fences = host.empty = 0; /* it may have been slow to say whether it reads a ring */
 	assert_int_equal(run(true, 0), APIR_FORWARD_OK);
 	assert_int_equal(host.fences, 1);
 	assert_int_equal(host.empty, 0);
