@@ -15,9 +15,6 @@
 #define PAUSE_MOST_MS 256
 #define SPIN_NS       100000 /* a short command's answer comes within this; sleeping would cost more */
 #define SPIN_LONG_NS  10000
-#define DOZE_EARLY_NS 60000 /* a sleep is over so much later than it was to be */
-#define DOZE_SPIN_NS  1000000
-#define DOZE_MOST_NS  100000000
 
 static uint64_t now_ns(void)
 {
@@ -114,37 +111,12 @@ static int wake(struct session *s)
 	return s->past.held || s->past.unwoken ? doorbell(s) : 0;
 }
 
-/*
- * A computation takes about as long as those before it: most of that is slept through, and the end is looked out for, since
- * being woken takes longer than the rest of a token. Whether the answer came.
- */
-static bool word_doze(struct session *s, const _Atomic uint32_t *word)
-{
-	uint64_t usual = s->usual_ns, early = usual / 8 + DOZE_EARLY_NS;
-
-	if (word_spin(word, SPIN_LONG_NS))
-		return true;
-	if (usual > DOZE_MOST_NS)
-		return false;
-	if (usual > 2 * early)
-		nanosleep(&(struct timespec){ .tv_nsec = (long)(usual - early) }, NULL);
-	return word_spin(word, 2 * early < DOZE_SPIN_NS ? 2 * early : DOZE_SPIN_NS);
-}
-
-/* What takes less than is usual counts at once, and what takes more little: to sleep too long costs more than to look. */
-static void usual_learn(struct session *s, uint64_t took)
-{
-	bool less = !s->usual_ns || took < s->usual_ns;
-
-	s->usual_ns = less ? took : s->usual_ns + (took - s->usual_ns) / 8;
-}
-
 /* limit_ms bounds the whole wait where there is no heartbeat; 0: none. 0 or -EPIPE, -ETIMEDOUT. */
 static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long_wait, uint32_t limit_ms)
 {
 	uint32_t waited = 0;
 
-	if (long_wait ? word_doze(s, word) : word_spin(word, SPIN_NS))
+	if (word_spin(word, long_wait ? SPIN_LONG_NS : SPIN_NS))
 		return 0;
 	for (;;) {
 		uint64_t start = now_ns();
@@ -170,20 +142,14 @@ static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long
 int64_t command_await(struct session *s, const struct shm *reply, bool long_wait, uint32_t limit_ms)
 {
 	const _Atomic uint32_t *word = reply->ptr;
-	uint64_t start;
 	uint32_t answer;
 	int err;
 
 	if (!limit_ms && !s->pulse.word)
 		limit_ms = SESSION_BEATLESS_MS;
-	if (atomic_load_explicit(word, memory_order_acquire))
-		long_wait = false; /* it was another wait's */
-	start = now_ns();
 	err = session_alive(s) ? wake(s) : -EPIPE;
 	if (!err)
 		err = reply_wait(s, word, long_wait, limit_ms);
-	if (long_wait)
-		usual_learn(s, now_ns() - start);
 	answer = err ? 0 : atomic_load_explicit(word, memory_order_acquire); /* pairs with the worker's release */
 	if (answer) {
 		pulse_answered(&s->pulse);

@@ -78,7 +78,6 @@ struct session {
 	bool guarded, masked;        /* blob.c: some of its memory may go away; for guard_leave() */
 	_Atomic uint32_t complaints; /* so many lines about failed calls were told, at most SESSION_COMPLAINTS are */
 	uint64_t turns;              /* commands posted so far */
-	uint64_t usual_ns;           /* how long a computation is waited for */
 	bool plain;                  /* APIR 0.2 and nothing beyond: GGML_VIRTGPU_PROTOCOL */
 	uint64_t features;           /* agreed with the host; APIR_FEATURE_* */
 	_Alignas(8) uint8_t command[APIR_CMD_MAX]; /* the call at hand, under the lock */
