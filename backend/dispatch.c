@@ -52,6 +52,7 @@ static const struct {
 } extensions[] = {
 	{ APIR_FN_HELLO, "hello", on_hello },
 	{ APIR_FN_WRITE, "write", on_write },
+	{ APIR_FN_GRAPH_AGAIN, "graph_again", on_graph_again },
 	{ APIR_FN_NAMES, "names", on_names },
 };
 

@@ -189,22 +189,30 @@ uint32_t on_write(struct backend_context *ctx, struct cursor *in, struct cursor 
 	return APIR_FN_OK;
 }
 
-uint32_t on_graph_compute(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+static uint32_t compute(struct backend_context *ctx, struct cursor *in, struct cursor *out, bool again)
 {
+	struct graph_place at = { .again = again };
 	int32_t status;
-	uint64_t size;
-	uint32_t res;
-	void *shm;
 
-	if (!cursor_read_u32(in, &res) || !cursor_read_u64(in, &size))
+	if (!cursor_read_u32(in, &at.res) || !cursor_read_u64(in, &at.size))
 		return APIR_FN_REFUSED;
-	shm = context_shm(ctx, res, 0, size);
-	if (!shm) {
-		context_refuse(ctx, "graph_compute: blob %u is unknown or smaller than %llu bytes", res,
-			(unsigned long long)size);
+	at.bytes = context_shm(ctx, at.res, 0, at.size);
+	if (!at.bytes) {
+		context_refuse(ctx, "graph_compute: blob %u is unknown or smaller than %llu bytes", at.res,
+			(unsigned long long)at.size);
 		return APIR_FN_REFUSED;
 	}
-	if (!graph_compute(ctx, shm, size, &status))
+	if (!graph_compute(ctx, &at, &status))
 		return APIR_FN_REFUSED;
 	return reply(cursor_write_i32(out, status));
+}
+
+uint32_t on_graph_compute(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	return compute(ctx, in, out, false);
+}
+
+uint32_t on_graph_again(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	return compute(ctx, in, out, true);
 }

@@ -13,7 +13,7 @@
 
 uint32_t on_hello(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
-	uint64_t wanted, known = APIR_FEATURE_WRITE | APIR_FEATURE_NAMES | APIR_FEATURE_MEMORY |
+	uint64_t wanted, known = APIR_FEATURE_WRITE | APIR_FEATURE_NAMES | APIR_FEATURE_MEMORY | APIR_FEATURE_AGAIN |
 	                         (ctx->lib.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
 	uint32_t version;
 

@@ -267,29 +267,34 @@ static struct graph *graph_build(struct backend_context *ctx, uint64_t size, int
 	return g;
 }
 
-bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t size, int32_t *status)
+bool graph_compute(struct backend_context *ctx, const struct graph_place *at, int32_t *status)
 {
+	struct graph_store *s = &ctx->graphs;
 	struct graph *g;
 
 	*status = ABI_STATUS_SUCCESS;
-	if (size == 0 || size > GRAPH_MAX_BYTES) {
-		context_refuse(ctx, "graph: %llu bytes are none or too many", (unsigned long long)size);
+	if (at->size == 0 || at->size > GRAPH_MAX_BYTES) {
+		context_refuse(ctx, "graph: %llu bytes are none or too many", (unsigned long long)at->size);
 		return false;
 	}
 	/* A match is computed from our own copy, so that it doesn't matter what becomes of the guest's meanwhile. */
-	g = graph_store_find(&ctx->graphs, shared, size);
+	g = at->again ? graph_store_again(s, at->res, at->size) : NULL;
+	if (!g)
+		g = graph_store_find(s, at->bytes, at->size);
 	if (g) {
 		ctx->counters.graphs_reused++;
 	} else {
-		if (!incoming_copy(&ctx->graphs, shared, size)) {
+		if (!incoming_copy(s, at->bytes, at->size)) {
 			*status = ABI_STATUS_ALLOC_FAILED;
 			return true;
 		}
-		g = graph_build(ctx, size, status);
+		g = graph_build(ctx, at->size, status);
 		if (!g)
 			return *status != ABI_STATUS_SUCCESS;
-		graph_store_add(&ctx->graphs, &ctx->lib.fn, g);
+		graph_store_add(s, &ctx->lib.fn, g);
 	}
+	if (g->res != at->res)
+		graph_store_place(s, g, at->res);
 	ctx->counters.graphs++;
 	ctx->counters.nodes += g->n_nodes;
 	*status = ctx->lib.fn.graph_compute(ctx->lib.backend, g->ggml);

@@ -11,7 +11,15 @@ struct backend_context;
 #define GRAPH_MAX_BYTES (UINT64_C(64) << 20)
 #define GRAPH_MAX_NODES (UINT32_C(1) << 20)
 
-/* Computes the graph in `shared` (guest-writable: copied here before it is looked into). Returns false when it was refused as
- * malformed; else *status is ggml's. */
-bool graph_compute(struct backend_context *ctx, const void *shared, uint64_t size, int32_t *status);
+/* Where a graph's bytes are: a blob (guest-writable: copied before it is looked into). */
+struct graph_place {
+	uint32_t res;
+	const void *bytes;
+	uint64_t size;
+	bool again; /* it holds what it did when it was computed last, says the guest */
+};
+
+/* Computes that graph. Returns false when it was refused as malformed; else *status is ggml's. */
+bool graph_compute(struct backend_context *ctx, const struct graph_place *at, int32_t *status);
+
 #endif

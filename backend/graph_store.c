@@ -61,17 +61,40 @@ static void graph_drop(struct graph_store *s, const struct abi_symbols *fn, stru
 	graph_free(fn, g);
 }
 
+static struct graph *graph_use(struct graph_store *s, struct graph *g)
+{
+	if (g && g != s->newest) {
+		graph_unlink(s, g);
+		graph_link(s, g);
+	}
+	return g;
+}
+
 struct graph *graph_store_find(struct graph_store *s, const void *bytes, uint64_t size)
 {
 	struct graph *g = s->newest;
 
 	while (g && (g->size != size || memcmp(g->bytes, bytes, size) != 0))
 		g = g->older;
-	if (g && g != s->newest) {
-		graph_unlink(s, g);
-		graph_link(s, g);
+	return graph_use(s, g);
+}
+
+struct graph *graph_store_again(struct graph_store *s, uint32_t res, uint64_t size)
+{
+	struct graph *g = s->newest;
+
+	while (g && (!res || g->res != res || g->size != size))
+		g = g->older;
+	return graph_use(s, g);
+}
+
+void graph_store_place(struct graph_store *s, struct graph *g, uint32_t res)
+{
+	for (struct graph *other = s->newest; other; other = other->older) {
+		if (other->res == res)
+			other->res = 0;
 	}
-	return g;
+	g->res = res;
 }
 
 void graph_store_add(struct graph_store *s, const struct abi_symbols *fn, struct graph *g)

@@ -22,6 +22,7 @@ struct buffer;
 struct graph {
 	uint8_t *bytes; /* as they came; owned */
 	uint64_t size;
+	uint32_t res;               /* the blob that they lie in, 0: another graph's do now */
 	struct abi_tensor *tensors; /* owned */
 	uint32_t n_tensors, n_nodes;
 	struct abi_context *holder; /* owns the ggml_cgraph */
@@ -50,6 +51,10 @@ void graph_free(const struct abi_symbols *fn, struct graph *g);
 
 /* The graph that came in these bytes, the newest from now on; NULL: none. */
 struct graph *graph_store_find(struct graph_store *s, const void *bytes, uint64_t size);
+/* The graph that this blob holds, by the guest's word that it hasn't changed it; NULL: none that is known. */
+struct graph *graph_store_again(struct graph_store *s, uint32_t res, uint64_t size);
+/* Notes that the blob holds this one of the store's. */
+void graph_store_place(struct graph_store *s, struct graph *g, uint32_t res);
 /* Takes the graph, and room for it from others. */
 void graph_store_add(struct graph_store *s, const struct abi_symbols *fn, struct graph *g);
 /* Drops those that refer to the buffer; NULL: all. */

@@ -203,7 +203,7 @@ static bool read_text(struct cursor *c, void *out)
  * wasn't offered, whatever the host says. */
 static void hello(void)
 {
-	const uint64_t offered = APIR_FEATURE_WRITE | APIR_FEATURE_NAMES | APIR_FEATURE_MEMORY |
+	const uint64_t offered = APIR_FEATURE_WRITE | APIR_FEATURE_NAMES | APIR_FEATURE_MEMORY | APIR_FEATURE_AGAIN |
 	                         (plugin.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
 	uint64_t answer;
 	uint32_t version;

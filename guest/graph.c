@@ -83,7 +83,8 @@ static int32_t graph_run(struct call *c, struct stream *stream, struct kept *k)
 		return ABI_STATUS_FAILED;
 	if (k->n_sent == 0)
 		return ABI_STATUS_SUCCESS; /* there is nothing to compute */
-	call_header(c, APIR_FN_GRAPH_COMPUTE);
+	call_header(c,
+		k->proven && c->session->features & APIR_FEATURE_AGAIN ? APIR_FN_GRAPH_AGAIN : APIR_FN_GRAPH_COMPUTE);
 	call_u32(c, k->shm.res_id);
 	call_u64(c, k->size);
 	if (k->proven && graph_post(c, stream, k))

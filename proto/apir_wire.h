@@ -161,6 +161,9 @@ enum apir_fn {
 		0x100, /* uint32 version, uint64 features -> uint32 version, uint64 features that hold from now on */
 	APIR_FN_WRITE =
 		0x101, /* times: struct apir_write, its bytes padded to 8; several small set_tensors in one command */
+	APIR_FN_GRAPH_AGAIN =
+		0x102, /* as GRAPH_COMPUTE, of a blob that holds what it held when it was computed last: the host needn't
+			  look; where it doesn't know it any more it does */
 	APIR_FN_NAMES =
 		0x108, /* string: the guest's ggml version -> string: the host's, and its names (ggml-abi/names.h); from
 			  then on operations and types travel by the host's numbers */
@@ -175,6 +178,9 @@ enum apir_fn {
 #define APIR_FEATURE_NAMES UINT64_C(8)
 /* struct apir_tensor's memory is told. */
 #define APIR_FEATURE_MEMORY UINT64_C(16)
+
+/* APIR_FN_GRAPH_AGAIN is understood. */
+#define APIR_FEATURE_AGAIN UINT64_C(32)
 
 /* What a tensor's memory is for: 0, not told; else 1 + ggml's usage of the buffer, as it is now. */
 #define APIR_MEMORY_USAGE     0xffu

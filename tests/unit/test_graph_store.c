@@ -126,6 +126,24 @@ static void one_of_more_buffers_than_are_noted_goes_with_any(void **state)
 	assert_null(find(0));
 }
 
+static void a_blob_holds_the_graph_that_was_placed_there_last(void **state)
+{
+	struct graph *first, *second;
+
+	(void)state;
+	first = add(0, 1);
+	second = add(1, 1);
+	graph_store_place(&s, first, 7);
+	assert_ptr_equal(graph_store_again(&s, 7, first->size), first);
+	graph_store_place(&s, second, 7);
+	assert_ptr_equal(graph_store_again(&s, 7, first->size), second);
+	graph_store_place(&s, first, 8);
+	assert_ptr_equal(graph_store_again(&s, 8, first->size), first);
+	assert_null(graph_store_again(&s, 8, first->size + 1));
+	assert_null(graph_store_again(&s, 9, first->size));
+	assert_null(graph_store_again(&s, 0, first->size));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +151,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_not_used_for_longest_goes_first, start, end),
 		cmocka_unit_test_setup_teardown(what_is_kept_is_bounded_in_bytes, start, end),
 		cmocka_unit_test_setup_teardown(a_graph_goes_with_its_buffers_and_no_others, start, end),
+		cmocka_unit_test_setup_teardown(a_blob_holds_the_graph_that_was_placed_there_last, start, end),
 		cmocka_unit_test_setup_teardown(one_of_more_buffers_than_are_noted_goes_with_any, start, end),
 	};
 
