@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Graphs are computed on the host: found among those that it knows (kept.h) or written, then sent. */
-#include "guest/graph.h"
-
 #include <stdio.h>
 
 #include "guest/kept.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See graph.h. A graph is written straight into shared memory, sources before their users.
+ * See graph_write.h. A graph is written straight into shared memory, sources before their users.
  *
  * What the graph's nodes read but doesn't compute itself (weights, inputs, another split's results) travels as
  * plain data, without the operation that once made it: only what is to be computed is sent.
@@ -9,7 +9,7 @@
  * of them, such as the views of other backends' tensors that ggml's scheduler leaves between our nodes, are left out.
  * A node that computes, and all that it reads, must lie in a buffer of ours.
  */
-#include "guest/graph.h"
+#include "guest/graph_write.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #ifndef GUEST_KEPT_H
 #define GUEST_KEPT_H
 
-#include "guest/graph.h"
+#include "guest/graph_write.h"
 
 struct seen;
 

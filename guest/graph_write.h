@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A graph's way into shared memory: graph_write.c writes it, kept.c keeps what is written, graph.c sends it. */
-#ifndef GUEST_GRAPH_H
-#define GUEST_GRAPH_H
+/* Writing a graph into shared memory, as it goes to the host. */
+#ifndef GUEST_GRAPH_WRITE_H
+#define GUEST_GRAPH_WRITE_H
 
 #include "guest/guest.h"
 
