@@ -25,7 +25,8 @@ struct seen {
 };
 
 static struct kept *all[KEPT_MOST];
-static size_t n_all;
+static size_t n_all,
+	most = KEPT_MOST; /* fewer where there was no memory for another: asking costs, and fills the host's log */
 static uint64_t clock_now;
 
 static bool same(const struct seen *s, const struct abi_graph *graph)
@@ -199,7 +200,7 @@ static struct kept *giving_way(const struct abi_tensor *first)
 		return stale;
 	if (n_alike >= KEPT_ALIKE)
 		return alike;
-	return n_all == KEPT_MOST || bytes >= KEPT_BYTES ? oldest : NULL;
+	return n_all >= most || bytes >= KEPT_BYTES ? oldest : NULL;
 }
 
 static struct kept *oldest_with_room(size_t size)
@@ -239,6 +240,8 @@ static struct kept *kept_more(struct session *s, size_t size)
 		return NULL;
 	err = n_all ? blob_make(s, room_for(size), &k->shm) : blob_need(s, room_for(size), "a graph", &k->shm);
 	if (err < 0) {
+		if (n_all)
+			most = n_all;
 		free(k);
 		return NULL;
 	}

@@ -235,7 +235,7 @@ static int ring_offer(struct session *s)
 	code = command_run(s, cmd, n + sizeof offer, false, GREETING_MS);
 	memcpy(answer, (char *)s->reply.ptr + sizeof(uint32_t), sizeof answer);
 	s->past.open = code == APIR_HANDSHAKE_MAGIC && answer[2] == APIR_RING_MAGIC;
-	return code < 0 ? (int)code : 0;
+	return code < 0 && code != -EAGAIN ? (int)code : 0;
 }
 
 static int ring_start(struct session *s)

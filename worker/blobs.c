@@ -111,10 +111,12 @@ uint64_t blobs_dropped(void)
 	return dropped;
 }
 
-void blob_pin(uint32_t res_id)
+bool blob_pin(uint32_t res_id)
 {
 	struct blob *b = blob_find(res_id);
 
-	if (b)
-		b->pinned = true;
+	if (!b || b->size > BLOB_PIN_MOST)
+		return false;
+	b->pinned = true;
+	return true;
 }

@@ -15,7 +15,8 @@ void *blob_ptr(uint32_t res_id, uint64_t *size);
 bool blob_serial(uint32_t res_id, uint64_t *serial);
 /* How many there were that are no more. */
 uint64_t blobs_dropped(void);
-/* The mapping outlives blob_del(): somebody keeps a pointer into it. */
-void blob_pin(uint32_t res_id);
+/* The mapping outlives blob_del(): somebody keeps a pointer into it. It counts nowhere from then on, so a large one can't: false. */
+#define BLOB_PIN_MOST UINT64_C(0x40000)
+bool blob_pin(uint32_t res_id);
 
 #endif

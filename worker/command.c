@@ -90,9 +90,8 @@ static uint32_t handshake(struct cursor *in, struct cursor *out)
 	blob = blob_ptr(g.res_id, &size);
 	/* Once: what keeps beating stays mapped, and a guest must not collect mappings. */
 	if (!library.greeted && blob && g.offset % sizeof(uint32_t) == 0 &&
-		range_ok(g.offset, sizeof(uint32_t), size)) {
+		range_ok(g.offset, sizeof(uint32_t), size) && blob_pin(g.res_id)) {
 		library.greeted = true;
-		blob_pin(g.res_id);
 		heartbeat_beat((_Atomic uint32_t *)(void *)(blob + g.offset),
 			g.offset % (2 * sizeof(uint32_t)) == 0 && range_ok(g.offset, 2 * sizeof(uint32_t), size),
 			g.res_id, g.offset);

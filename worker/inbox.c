@@ -13,9 +13,8 @@ bool inbox_open(uint32_t res_id)
 	uint64_t size;
 	void *memory = blob_ptr(res_id, &size);
 
-	if (was_open || !memory || size < RING_SIZE)
+	if (was_open || !memory || size < RING_SIZE || !blob_pin(res_id))
 		return false;
-	blob_pin(res_id);
 	ring_open(&ring, memory);
 	is_open = was_open = true;
 	return true;

@@ -176,6 +176,7 @@ static void message_serve(uint32_t ctx_id, const struct worker_msg *m, uint8_t *
 		fd = -1;
 		break;
 	case WORKER_BLOB_DEL:
+		queue_run(ctx_id); /* which may be answered there */
 		blob_del(m->id);
 		break;
 	case WORKER_SUBMIT:

@@ -294,6 +294,30 @@ static void a_start_that_cannot_be_sent_says_so(void **state)
 			      "give it more memory");
 }
 
+/* Where there is no memory for the offer of a ring, commands go through the door. */
+static int fails_behind_the_greeting(void)
+{
+	return host.commands == 1 && failing.times && failing.times-- ? failing.error : 0;
+}
+
+static void an_offer_that_cannot_be_sent_is_no_end_of_the_host(void **state)
+{
+	char err[384] = "";
+
+	(void)state;
+	memset(&host, 0, sizeof host);
+	host.kind = OURS;
+	fake_drm_be(&node);
+	node.failing = fails_behind_the_greeting;
+	failing.error = ENOMEM;
+	failing.times = 12;
+	if (session_open(&session, err, sizeof err) < 0)
+		print_message("%s\n", err);
+	node.failing = NULL;
+	assert_true(session_alive(&session));
+	session_down();
+}
+
 static void a_wait_without_fences_ends_at_its_limit(void **state)
 {
 	(void)state;
@@ -354,6 +378,7 @@ int main(void)
 		cmocka_unit_test(an_answer_is_waited_for_without_a_fence_where_there_is_no_memory_for_one),
 		cmocka_unit_test(any_other_failure_is_the_devices_end),
 		cmocka_unit_test(a_start_that_cannot_be_sent_says_so),
+		cmocka_unit_test(an_offer_that_cannot_be_sent_is_no_end_of_the_host),
 		cmocka_unit_test(a_wait_without_fences_ends_at_its_limit),
 		cmocka_unit_test(a_wait_without_fences_ends_with_the_device),
 		cmocka_unit_test(a_virtual_machine_without_a_blob_is_told_both_causes),
