@@ -45,7 +45,8 @@ static bool is_gone(int conn)
 	bool gone;
 
 	if (getsockopt(conn, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) < 0)
-		return errno != ENOPROTOOPT && errno != ENOSYS; /* before Linux 6.5: nobody can tell */
+		return errno == ESRCH || errno == ENODATA ||
+		       errno == EINVAL; /* else nobody can tell: Linux before 6.5 */
 	p = (struct pollfd){ .fd = pidfd, .events = POLLIN };
 	gone = poll(&p, 1, 0) > 0;
 	close(pidfd);

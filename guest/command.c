@@ -79,7 +79,8 @@ static int doorbell(struct session *s)
 static int send(struct session *s, const void *cmd, size_t size, unsigned flags)
 {
 	if (!s->past.open || s->past.door_first || !ring_write(&s->past.ring, cmd, (uint32_t)size, s->past.by_door))
-		return by_door(s, cmd, size, flags);
+		return by_door(
+			s, cmd, size, s->past.open ? flags & ~SUBMIT_MORE : flags); /* what follows may pass it */
 	if (s->transport->ops->passed)
 		s->transport->ops->passed(s->transport);
 	s->past.held = flags & SUBMIT_MORE;

@@ -10,7 +10,8 @@
 
 #include "guest/blob.h"
 
-#define KEPT_MOST    256                 /* each is a mapping of the host's in the guest */
+#define KEPT_MAPPED  96  /* where each takes a mapping of the VMM's, which are few and every program's */
+#define KEPT_MOST    256 /* each is a mapping of the host's in the guest */
 #define KEPT_BYTES   ((size_t)128 << 20) /* blobs and copies */
 #define KEPT_ALIKE   4                   /* of those that begin with the same tensor */
 #define KEPT_GRANULE ((size_t)64 << 10)
@@ -245,13 +246,15 @@ static struct kept *kept_more(struct session *s, size_t size)
 		free(k);
 		return NULL;
 	}
+	if (!k->shm.stays && most > KEPT_MAPPED)
+		most = KEPT_MAPPED;
 	all[n_all++] = k;
 	return k;
 }
 
-struct kept *kept_new(struct session *s, struct abi_graph *graph, uint32_t n_nodes, size_t size)
+/* One whose blob holds so much, whatever it has to give up for it. */
+static struct kept *kept_choose(struct session *s, const struct abi_tensor *first, size_t size)
 {
-	const struct abi_tensor *first = n_nodes ? plugin.fn.graph_node(graph, 0) : NULL;
 	struct kept *k = giving_way(first);
 
 	if (!k)
@@ -260,11 +263,22 @@ struct kept *kept_new(struct session *s, struct abi_graph *graph, uint32_t n_nod
 		k = oldest_with_room(size);
 	if (!k)
 		k = oldest_with_room(0);
+	if (!k || k->shm.size >= size || kept_grow(s, k, size))
+		return k;
+	k->known = false;
+	return oldest_with_room(size);
+}
+
+struct kept *kept_new(struct session *s, struct abi_graph *graph, uint32_t n_nodes, size_t size)
+{
+	const struct abi_tensor *first = n_nodes ? plugin.fn.graph_node(graph, 0) : NULL;
+	struct kept *k = kept_choose(s, first, size);
+
 	if (!k)
 		return NULL;
 	k->known = k->proven = false;
 	k->first = first;
 	k->n_nodes = n_nodes;
 	k->last_used = ++clock_now;
-	return k->shm.size >= size || kept_grow(s, k, size) ? k : NULL;
+	return k;
 }

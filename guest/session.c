@@ -232,7 +232,7 @@ static int ring_offer(struct session *s)
 
 	memset(s->reply.ptr, 0, sizeof(uint32_t) + sizeof answer);
 	memcpy(cmd + n, &offer, sizeof offer);
-	code = command_run(s, cmd, n + sizeof offer, false, GREETING_MS);
+	code = command_run(s, cmd, n + sizeof offer, false, 0);
 	memcpy(answer, (char *)s->reply.ptr + sizeof(uint32_t), sizeof answer);
 	s->past.open = code == APIR_HANDSHAKE_MAGIC && answer[2] == APIR_RING_MAGIC;
 	return code < 0 && code != -EAGAIN ? (int)code : 0;

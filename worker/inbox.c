@@ -2,6 +2,8 @@
 /* See inbox.h. */
 #include "worker/inbox.h"
 
+#include <errno.h>
+
 #include "apir/log.h"
 #include "worker/blobs.h"
 
@@ -23,11 +25,12 @@ bool inbox_open(uint32_t res_id)
 /* Who writes nonsense isn't listened to any more. */
 bool inbox_peek(struct ring_record *record)
 {
-	int r = is_open ? ring_peek(&ring, record) : 0;
+	int r = is_open ? ring_peek(&ring, record) : 0, err = errno;
 
 	if (r < 0) {
 		is_open = false;
 		log_warn("the guest's ring holds no commands: it is left alone from now on");
+		errno = err; /* which is looked at between two looks here */
 	}
 	return r > 0;
 }

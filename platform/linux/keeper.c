@@ -23,7 +23,9 @@
 
 #define LEFT_ALONE_MS  4000 /* for a program whose starter is gone to end by itself */
 #define REAPED_AT_ONCE 64
-#define UNSEEN_TRIES   2000 /* of a ms each, where there are children that we can't list */
+#define UNSEEN_TRIES   575 /* where there are children that we can't list */
+#define LOOK_NS        1000000
+#define LOOKS_OFTEN    500
 
 static void on_child(int number)
 {
@@ -81,17 +83,18 @@ static int reap(int most, pid_t program, int *status, bool *ended)
  * to be found between the two, so we look again at once, without a crowd of ended ones in between. */
 static void descendants_end(void)
 {
-	const struct timespec t = { .tv_nsec = 1000000 };
+	struct timespec t = { .tv_nsec = LOOK_NS };
 	bool ended;
 	int st;
 
-	for (int unseen = 0; unseen < UNSEEN_TRIES;) {
+	for (int unseen = 0, idle = 0; unseen < UNSEEN_TRIES;) {
 		int killed = children_kill();
 		int reaped = reap(killed + 1, -1, &st, &ended);
 
 		if (reaped < 0)
 			return;
-		if (!reaped) {
+		if (!reaped) { /* one that waits for a disk or a driver dies when that is done */
+			t.tv_nsec = ++idle < LOOKS_OFTEN ? LOOK_NS : LOOK_NS * 20;
 			nanosleep(&t, NULL);
 			unseen += !killed;
 		}
