@@ -30,7 +30,7 @@ struct buffer {
 };
 
 struct counters {
-	uint64_t commands, graphs, graphs_reused, nodes, bytes_set, bytes_get, refused;
+	uint64_t commands, graphs, graphs_reused, graphs_again, nodes, bytes_set, bytes_get, refused;
 };
 
 struct backend_context {

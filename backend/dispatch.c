@@ -119,10 +119,10 @@ static void context_end(struct backend_context *ctx)
 	if (c->graphs || c->refused)
 		backend_log(ABI_LOG_INFO,
 			"context %" PRIu32 ": %" PRIu64 " commands, %" PRIu64 " graphs computed (%" PRIu64
-			" reused), %" PRIu64 " nodes, %" PRIu64 " bytes set, %" PRIu64 " bytes read, %" PRIu64
-			" refusals",
-			ctx->id, c->commands, c->graphs, c->graphs_reused, c->nodes, c->bytes_set, c->bytes_get,
-			c->refused);
+			" reused, %" PRIu64 " of them named again), %" PRIu64 " nodes, %" PRIu64 " bytes set, %" PRIu64
+			" bytes read, %" PRIu64 " refusals",
+			ctx->id, c->commands, c->graphs, c->graphs_reused, c->graphs_again, c->nodes, c->bytes_set,
+			c->bytes_get, c->refused);
 	free(ctx);
 }
 

@@ -279,7 +279,9 @@ bool graph_compute(struct backend_context *ctx, const struct graph_place *at, in
 	}
 	/* A match is computed from our own copy, so that it doesn't matter what becomes of the guest's meanwhile. */
 	g = at->again ? graph_store_again(s, at->res, at->size) : NULL;
-	if (!g)
+	if (g)
+		ctx->counters.graphs_again++;
+	else
 		g = graph_store_find(s, at->bytes, at->size);
 	if (g) {
 		ctx->counters.graphs_reused++;

@@ -59,7 +59,8 @@ static void splits_free(struct splits *s)
 	program_end(&s->p);
 }
 
-/* As of a model with its experts on the guest's CPU. The host counts at the context's end. */
+/* As of a model with its experts on the guest's CPU. The host counts at the context's end: what was written anew it recognises
+ * by its bytes, what the plugin has recognised is only named. */
 SCENARIO(a_token_of_a_hundred_splits_is_recognised)
 {
 	struct splits s;
@@ -75,8 +76,12 @@ SCENARIO(a_token_of_a_hundred_splits_is_recognised)
 
 static void the_host_has_counted_them(void **state)
 {
+	const char *line = getenv("GGML_VIRTGPU_PROTOCOL")
+	                           ? " 300 graphs computed (200 reused, 0 of them named again)"
+	                           : " 300 graphs computed (200 reused, 200 of them named again)";
+
 	(void)state;
-	assert_true(server_said(&server, " 300 graphs computed (200 reused)"));
+	assert_true(server_said(&server, line));
 }
 
 static size_t maps(void)
