@@ -186,7 +186,8 @@ static int session_load(struct session *s, char *err, size_t err_size)
 		return -EAGAIN;
 	}
 	if (code < 0) {
-		snprintf(err, err_size, "%s: the host's worker ended while it loaded its libraries: see the host's log",
+		snprintf(err, err_size,
+			"%s: the host's worker ended before it had loaded its libraries: see the host's log",
 			s->transport->where);
 		return (int)code;
 	}
@@ -214,7 +215,7 @@ static int peer_waited(void *session, uint32_t ms)
 
 /* A host that is ours may read commands from a ring. It is offered with another handshake: the first decides whose context it
  * is, by its size too. Where there is no memory for one, or an older host, commands go through the door. */
-static int ring_offer(struct session *s)
+static void ring_offer(struct session *s)
 {
 	const struct {
 		uint32_t version[2];
@@ -235,20 +236,16 @@ static int ring_offer(struct session *s)
 	code = command_run(s, cmd, n + sizeof offer, false, 0);
 	memcpy(answer, (char *)s->reply.ptr + sizeof(uint32_t), sizeof answer);
 	s->past.open = code == APIR_HANDSHAKE_MAGIC && answer[2] == APIR_RING_MAGIC;
-	return code < 0 && code != -EAGAIN ? (int)code : 0;
 }
 
-static int ring_start(struct session *s)
+static void ring_start(struct session *s)
 {
-	int err;
-
 	if (!s->pulse.word || blob_make(s, RING_SIZE, &s->past.shm) < 0)
-		return 0;
+		return;
 	ring_open(&s->past.ring, s->past.shm.ptr);
-	err = ring_offer(s);
-	if (!err && !s->past.open)
+	ring_offer(s);
+	if (session_alive(s) && !s->past.open)
 		blob_drop(s, &s->past.shm);
-	return err;
 }
 
 /* Blobs, greeting, libraries. */
@@ -269,9 +266,8 @@ static int session_start(struct session *s, char *err, size_t err_size)
 		s->transport->waited = peer_waited;
 		s->transport->user = s;
 	}
-	if (!e && (e = ring_start(s)) < 0)
-		snprintf(err, err_size, "%s: the host's worker ended during the start: see the host's log",
-			s->transport->where);
+	if (!e)
+		ring_start(s);                         /* whose end session_load() tells */
 	s->transport->answer_ms = SESSION_BEATLESS_MS; /* it may be computing before it looks at what is asked */
 	return e ? e : session_load(s, err, err_size);
 }

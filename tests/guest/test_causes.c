@@ -128,7 +128,7 @@ static const struct row rows[] = {
 	{ "host_of_another_version", .place = OTHER_APIR,
 		.line = "the host speaks APIR 1.0 (code 0xab1e), this plugin 0.2: update the older one" },
 	{ "host_ends_while_it_loads", .place = NO_LIBRARY,
-		.line = "the host's worker ended while it loaded its libraries: see the host's log" },
+		.line = "the host's worker ended before it had loaded its libraries: see the host's log" },
 	{ "host_ends_before_it_describes", .place = NO_DEVICE,
 		.line = "the host does not describe its device (Broken pipe): see the host's log", .told = GONE },
 	CODE_ROW(host_has_no_dispatch, 1, "its library isn't loaded"),

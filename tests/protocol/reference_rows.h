@@ -160,7 +160,7 @@ static const struct row rows[] = {
 		.host = "ggml-virtgpu *: error: context 1 (*): its worker was ended by signal 9 (Killed)*: the context "
 			"is "
 			"lost, others go on",
-		.guest = NO_DEVICE "the host's worker ended while it loaded its libraries: see the host's log",
+		.guest = NO_DEVICE "the host's worker ended before it had loaded its libraries: see the host's log",
 	},
 	{ .name = "path_used", .set = { { PATH, "$CPU", ANY } }, .guest = HAS_CPU },
 

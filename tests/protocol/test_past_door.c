@@ -13,6 +13,7 @@
 
 #include "proto/ring.h"
 #include "tests/protocol/fixture.h"
+#include "tests/support/capture.h"
 #include "tests/support/process.h"
 
 static struct guest_blob memory;
@@ -134,11 +135,15 @@ static void one_that_waits_for_ever_is_its_guests_own_loss(void **state)
 	assert_unharmed(); /* by the door */
 }
 
-static void what_no_writer_writes_is_left_alone(void **state)
+static void what_no_writer_writes_is_left_alone_and_told_once(void **state)
 {
 	static const uint32_t positions[] = { 4, 64, RING_BYTES + 8, 0x80000000, UINT32_MAX };
 	struct ring_head *head;
+	struct capture c;
+	char *heard, *at;
+	size_t told = 0;
 
+	capture_begin(&c);
 	for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
 		assert_int_equal(open_with_ring(state), 0);
 		head = (struct ring_head *)(void *)memory.ptr;
@@ -149,6 +154,11 @@ static void what_no_writer_writes_is_left_alone(void **state)
 		assert_unharmed();
 		close_all(state);
 	}
+	at = heard = capture_end(&c);
+	for (; (at = strstr(at, ": the guest's ring holds no commands: it is left alone from now on\n")); at++)
+		told++;
+	assert_int_equal(told, sizeof positions / sizeof *positions);
+	free(heard);
 }
 
 static void a_ring_that_changes_all_the_time_harms_nobody(void **state)
@@ -358,7 +368,7 @@ int main(void)
 		WITH_RING(commands_in_the_ring_are_executed),
 		WITH_RING(one_that_is_behind_a_command_by_the_door_waits_for_it),
 		WITH_RING(one_that_waits_for_ever_is_its_guests_own_loss),
-		cmocka_unit_test(what_no_writer_writes_is_left_alone),
+		cmocka_unit_test(what_no_writer_writes_is_left_alone_and_told_once),
 		WITH_RING(a_ring_that_changes_all_the_time_harms_nobody),
 		cmocka_unit_test_teardown(a_ring_keeps_no_more_than_a_ring, close_all),
 		WITH_RING(a_blob_is_there_until_what_was_written_before_it_went_is_done),

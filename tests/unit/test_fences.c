@@ -318,6 +318,25 @@ static void an_offer_that_cannot_be_sent_is_no_end_of_the_host(void **state)
 	session_down();
 }
 
+static void a_worker_that_ends_at_the_offer_of_a_ring_is_told_as_one_that_ends_a_step_later(void **state)
+{
+	char err[384] = "";
+
+	(void)state;
+	memset(&host, 0, sizeof host);
+	host.kind = OURS;
+	fake_drm_be(&node);
+	node.failing = fails_behind_the_greeting;
+	failing.error = ENODEV;
+	failing.times = 1;
+	assert_int_equal(session_open(&session, err, sizeof err), -EPIPE);
+	node.failing = NULL;
+	host_joined();
+	assert_int_equal(failing.times, 0);
+	assert_string_equal(
+		err, FAKE_DRM_NODE ": the host's worker ended before it had loaded its libraries: see the host's log");
+}
+
 static void a_wait_without_fences_ends_at_its_limit(void **state)
 {
 	(void)state;
@@ -379,6 +398,7 @@ int main(void)
 		cmocka_unit_test(any_other_failure_is_the_devices_end),
 		cmocka_unit_test(a_start_that_cannot_be_sent_says_so),
 		cmocka_unit_test(an_offer_that_cannot_be_sent_is_no_end_of_the_host),
+		cmocka_unit_test(a_worker_that_ends_at_the_offer_of_a_ring_is_told_as_one_that_ends_a_step_later),
 		cmocka_unit_test(a_wait_without_fences_ends_at_its_limit),
 		cmocka_unit_test(a_wait_without_fences_ends_with_the_device),
 		cmocka_unit_test(a_virtual_machine_without_a_blob_is_told_both_causes),
