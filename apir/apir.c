@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "platform/clock.h"
 #include "platform/memory.h"
 #include "platform/self.h"
 #include "proto/apir_wire.h"
@@ -89,7 +90,7 @@ int apir_create(struct apir **out, const struct apir_options *opt, const struct 
 /* Hangs up on every worker, gives them a moment to end by themselves, and ends the others. */
 static void workers_end(struct apir *a)
 {
-	uint64_t by = now_ms() + LEAVE_GRACE_MS;
+	int64_t by = clock_ms() + LEAVE_GRACE_MS;
 
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
 		link_hang_up(&a->contexts[i].link);
@@ -100,7 +101,7 @@ static void workers_end(struct apir *a)
 	}
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
 		struct link *l = &a->contexts[i].link;
-		uint64_t now = now_ms();
+		int64_t now = clock_ms();
 
 		if (link_watch(l) < 0)
 			continue;

@@ -25,7 +25,7 @@ int beat_start(struct beat *b, uint32_t res_id, int fd, uint64_t offset)
 	return 0;
 }
 
-void beat_tick(struct beat *b, uint64_t now)
+void beat_tick(struct beat *b, int64_t now)
 {
 	if (!b->page || now < b->next)
 		return;

@@ -16,13 +16,13 @@ struct beat {
 	void *page; /* mapped; NULL: none */
 	_Atomic uint32_t *words;
 	uint32_t res_id, count;
-	uint64_t next; /* when to change the word, CLOCK_MONOTONIC, ms */
+	int64_t next; /* when to change the word, clock_ms() */
 };
 
 /* The words lie at `offset` of this memfd, whose size is known to be enough. 0 or -errno. */
 int beat_start(struct beat *b, uint32_t res_id, int fd, uint64_t offset);
 /* Changes our word when it is time; now in ms. */
-void beat_tick(struct beat *b, uint64_t now);
+void beat_tick(struct beat *b, int64_t now);
 /* The worker has ended: tells the guest. */
 void beat_gone(struct beat *b);
 /* Nobody watches any more. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "apir/log.h"
+#include "platform/clock.h"
 #include "platform/shm.h"
 #include "proto/util.h"
 
@@ -178,7 +179,7 @@ void context_beat(struct apir *a, struct context *c, uint32_t res_id, uint64_t o
 		log_debug("context %" PRIu32 ": no heartbeat can lie there", c->id);
 		return;
 	}
-	beat_tick(&c->beat, now_ms());
+	beat_tick(&c->beat, clock_ms());
 	alarm_set(a);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "apir/log.h"
+#include "platform/clock.h"
 
 struct context *context_find(const struct apir *a, uint32_t ctx_id)
 {
@@ -101,7 +102,7 @@ int apir_context_create(struct apir *a, uint32_t ctx_id, const char *name)
 
 void alarm_set(struct apir *a)
 {
-	uint64_t first = 0;
+	int64_t first = 0;
 
 	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
 		const struct context *c = &a->contexts[i];
@@ -147,7 +148,7 @@ void apir_context_destroy(struct apir *a, uint32_t ctx_id)
 	fences_flush(a, c);
 	config_forget(&a->config, ctx_id);
 	c->state = CTX_LEAVING;
-	c->leave_by = now_ms() + WORKER_GRACE_MS;
+	c->leave_by = clock_ms() + WORKER_GRACE_MS;
 	context_reap(a, c);
 	alarm_set(a);
 }

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "platform/clock.h"
+
 #define RETRY_MS 20
 
 int apir_fd(const struct apir *a)
@@ -27,7 +29,7 @@ static void socket_serve(struct apir *a, struct context *c, bool writable)
 		r = link_flush(&c->link);
 		/* Its socket takes more, and yet it can't be sent: looking again at once would be all that we do. */
 		if (r == -EBUSY) {
-			c->retry_at = now_ms() + RETRY_MS;
+			c->retry_at = clock_ms() + RETRY_MS;
 			alarm_set(a);
 			r = 0;
 		}
@@ -54,14 +56,14 @@ static void own_serve(struct apir *a)
 			c->untold = false;
 		}
 		if (c->state == CTX_LIVE)
-			beat_tick(&c->beat, now_ms());
-		if (c->state == CTX_LIVE && c->retry_at && c->retry_at <= now_ms()) {
+			beat_tick(&c->beat, clock_ms());
+		if (c->state == CTX_LIVE && c->retry_at && c->retry_at <= clock_ms()) {
 			c->retry_at = 0;
 			socket_serve(a, c, true);
 		}
-		if (c->state == CTX_LEAVING && c->leave_by <= now_ms()) {
+		if (c->state == CTX_LEAVING && c->leave_by <= clock_ms()) {
 			link_kill(&c->link);
-			c->leave_by = now_ms() + WORKER_GRACE_MS;
+			c->leave_by = clock_ms() + WORKER_GRACE_MS;
 		}
 	}
 	alarm_set(a);

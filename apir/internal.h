@@ -6,7 +6,6 @@
 #include "apir/apir.h"
 
 #include <limits.h>
-#include <time.h>
 
 #include "apir/beat.h"
 #include "apir/config.h"
@@ -34,9 +33,9 @@ struct context {
 	bool wants_write;     /* we asked to be told when the socket takes more */
 	struct fence *fences; /* pending, oldest first */
 	size_t n_fences, room_fences;
-	uint64_t leave_by; /* CLOCK_MONOTONIC, ms */
-	uint64_t retry_at; /* the same; 0: nothing waits for the system to have room */
-	uint8_t *burst;    /* commands that apir_kick() will send; kept with the slot */
+	int64_t leave_by; /* clock_ms() */
+	int64_t retry_at; /* the same; 0: nothing waits for the system to have room */
+	uint8_t *burst;   /* commands that apir_kick() will send; kept with the slot */
 	size_t n_burst;
 	struct beat beat;
 	uint64_t leaving; /* bytes of blobs that were taken away, and that the worker may still have */
@@ -66,14 +65,6 @@ struct apir {
 /* The words of events: a context's socket, or its process. Our own reminders have EVENTS_OWN. */
 enum { EV_SOCK = 0, EV_PROCESS = 1 };
 #define EV(kind, i) ((uint64_t)(kind) << 32 | (uint32_t)(i))
-
-static inline uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* context.c: the context that the door knows by this number, live or lost; NULL: none. */
 struct context *context_find(const struct apir *a, uint32_t ctx_id);

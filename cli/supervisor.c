@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "apir/log.h"
 #include "cli/cli.h"
@@ -24,6 +23,7 @@
 #include "doors/socket/socket_door.h"
 #include "doors/vhost-user/vhost_user.h"
 #include "doors/workers/workers_door.h"
+#include "platform/clock.h"
 #include "proto/util.h"
 
 #define MAX_DOORS   32
@@ -247,16 +247,14 @@ static void doors_stop(int signals, int *stop_write, int child, int *status)
 	close(*stop_write);
 	*stop_write = -1;
 	while (n_served && left > 0) {
-		struct timespec a, b;
+		int64_t start = clock_ms();
 
-		clock_gettime(CLOCK_MONOTONIC, &a);
 		if (poll(&p, 1, left) > 0) {
 			while (signals_next(&taken))
 				;
 			children_reap(child, status);
 		}
-		clock_gettime(CLOCK_MONOTONIC, &b);
-		left -= (int)((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000) + 1;
+		left -= (int)(clock_ms() - start) + 1;
 	}
 }
 

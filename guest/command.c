@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "platform/clock.h"
 #include "proto/util.h"
 
 #define SLICE_MS      100
@@ -16,17 +17,9 @@
 #define SPIN_NS       100000 /* a short command's answer comes within this; sleeping would cost more */
 #define SPIN_LONG_NS  10000
 
-static uint64_t now_ns(void)
+static bool word_spin(const _Atomic uint32_t *word, int64_t ns)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static bool word_spin(const _Atomic uint32_t *word, uint64_t ns)
-{
-	uint64_t until = now_ns() + ns;
+	int64_t until = clock_ns() + ns;
 
 	do {
 		for (int i = 0; i < 32; i++) {
@@ -34,7 +27,7 @@ static bool word_spin(const _Atomic uint32_t *word, uint64_t ns)
 				return true;
 			cpu_relax();
 		}
-	} while (now_ns() < until);
+	} while (clock_ns() < until);
 	return false;
 }
 
@@ -120,9 +113,9 @@ static int reply_wait(struct session *s, const _Atomic uint32_t *word, bool long
 	if (word_spin(word, long_wait ? SPIN_LONG_NS : SPIN_NS))
 		return 0;
 	for (;;) {
-		uint64_t start = now_ns();
+		int64_t start = clock_ns();
 		int r = s->transport->ops->wait(s->transport, word, SLICE_MS);
-		uint64_t took = (now_ns() - start) / 1000000;
+		int64_t took = (clock_ns() - start) / 1000000;
 
 		if (r > 0)
 			return 0;

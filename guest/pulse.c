@@ -16,7 +16,7 @@
 
 #include "guest/say.h"
 #include "guest/session.h"
-#include "guest/transport/deadline.h"
+#include "platform/clock.h"
 
 #define PATIENCE_ENV     "GGML_VIRTGPU_PATIENCE"
 #define PATIENCE_DEFAULT 60
@@ -54,7 +54,7 @@ void pulse_start(struct pulse *p, const _Atomic uint32_t *word)
 void pulse_answered(struct pulse *p)
 {
 	if (p->word)
-		p->looked_at = p->changed_at = p->alive_at = deadline_now();
+		p->looked_at = p->changed_at = p->alive_at = clock_ms();
 }
 
 /* True: it lived since the last look. */
@@ -62,7 +62,7 @@ static bool moved(struct session *s)
 {
 	struct pulse *p = &s->pulse;
 	uint32_t now = atomic_load_explicit(p->word, memory_order_relaxed); /* worker/heartbeat.c adds */
-	int64_t at = deadline_now();
+	int64_t at = clock_ms();
 	bool changed = now != p->seen;
 
 	if (changed && at - p->looked_at < FRESH_MS)
@@ -120,10 +120,10 @@ int pulse_wait(struct session *s, bool surely)
 		return -EPIPE;
 	moved(s);
 	while (!err && p->looked_at - (surely ? p->alive_at : p->changed_at) >= FRESH_MS) {
-		int64_t start = deadline_now(), took;
+		int64_t start = clock_ms(), took;
 
 		nanosleep(&step, NULL);
-		took = deadline_now() - start;
+		took = clock_ms() - start;
 		err = pulse_waited(s, took < STEP_MOST_MS ? (uint32_t)took : STEP_MOST_MS);
 		if (!err && s->transport->ops->gone(s->transport))
 			err = -EPIPE;

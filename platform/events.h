@@ -35,8 +35,8 @@ int events_want_write(struct events *e, int fd, uint64_t word, bool want);
 
 /* Makes an event of word EVENTS_OWN; several before it is taken are one. */
 void events_wake(struct events *e);
-/* The same at `at_ms` of CLOCK_MONOTONIC, instead of any earlier alarm; 0: no alarm. */
-void events_alarm(struct events *e, uint64_t at_ms);
+/* The same at `at_ms` of clock_ms(), instead of any earlier alarm; 0: no alarm. */
+void events_alarm(struct events *e, int64_t at_ms);
 
 /* What has happened, without waiting: how many were written to out, 0: nothing, or -errno. */
 int events_take(struct events *e, struct event out[EVENTS_MAX]);

@@ -4,14 +4,15 @@
 #define PROTO_RATE_H
 
 #include <stdbool.h>
-#include <time.h>
+
+#include "platform/clock.h"
 
 #define RATE_LINES      200  /* in each window, to stderr */
 #define RATE_LINES_FILE 5000 /* to a file that somebody named to see everything */
-#define RATE_SECONDS    10
+#define RATE_MS         10000
 
 struct rate {
-	time_t window; /* when it began, monotonic */
+	int64_t window; /* when it began, clock_ms() */
 	unsigned lines;
 };
 
@@ -19,13 +20,12 @@ struct rate {
  * caller's lock. */
 static inline bool rate_take(struct rate *r, unsigned most, unsigned *dropped)
 {
-	struct timespec t;
+	int64_t now = clock_ms();
 
 	*dropped = 0;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	if (t.tv_sec - r->window >= RATE_SECONDS) {
+	if (now - r->window >= RATE_MS) {
 		*dropped = r->lines > most ? r->lines - most : 0;
-		*r = (struct rate){ .window = t.tv_sec };
+		*r = (struct rate){ .window = now };
 	}
 	return ++r->lines <= most;
 }

@@ -16,10 +16,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "apir/log.h"
 #include "apir/worker_wire.h"
+#include "platform/clock.h"
 #include "platform/process.h"
 #include "platform/self.h"
 #include "proto/cursor.h"
@@ -66,17 +66,9 @@ static void limits_set(void)
 	self_hide();
 }
 
-static uint64_t now_ns(void)
+static int64_t spin_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t spin_ns(void)
-{
-	static uint64_t ns;
+	static int64_t ns;
 
 	if (!ns)
 		ns = sysconf(_SC_NPROCESSORS_ONLN) < SPARE_FROM ? SPIN_NS : SPIN_NS * SPIN_MORE;
@@ -87,7 +79,7 @@ static uint64_t spin_ns(void)
  * and waking up costs more than looking. */
 static ssize_t receive(struct msghdr *h)
 {
-	uint64_t until = now_ns() + spin_ns();
+	int64_t until = clock_ns() + spin_ns();
 	ssize_t n;
 
 	do {
@@ -97,7 +89,7 @@ static ssize_t receive(struct msghdr *h)
 				return -1;
 			cpu_relax();
 		}
-	} while (n < 0 && errno == EAGAIN && now_ns() < until);
+	} while (n < 0 && errno == EAGAIN && clock_ns() < until);
 	inbox_park();
 	while (n < 0 && (errno == EAGAIN || errno == EINTR) && !queue_ready())
 		n = recvmsg(WORKER_FD, h, MSG_CMSG_CLOEXEC);

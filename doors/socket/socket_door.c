@@ -12,10 +12,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 #include "apir/log.h"
 #include "doors/socket/client.h"
+#include "platform/clock.h"
 
 static void on_fence_done(void *user, uint32_t ctx_id, uint32_t ring, uint64_t fence)
 {
@@ -87,17 +87,9 @@ static int conn_serve(struct client *c, short revents)
 	return commands_run(c);
 }
 
-static uint64_t now_ms(void)
+static int ms_until(int64_t by)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-static int ms_until(uint64_t by)
-{
-	uint64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	return now < by ? (int)(by - now) : 0;
 }
@@ -120,7 +112,7 @@ static int client_serve(struct client *c, int stop_fd)
 		[STOP] = { .fd = stop_fd, .events = POLLIN },
 	};
 
-	uint64_t by = now_ms() + CONTEXT_MS;
+	int64_t by = clock_ms() + CONTEXT_MS;
 
 	for (;;) {
 		int err, ready;

@@ -9,7 +9,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
+
+#include "platform/clock.h"
 
 struct sync_ref {
 	uint32_t slot; /* in sync_table.syncs */
@@ -32,14 +33,6 @@ struct sync_submission {
 	uint32_t count;
 	struct sync_ref refs[];
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 void sync_table_init(struct sync_table *t)
 {
@@ -114,7 +107,7 @@ static void wait_free(struct sync_table *t, struct sync_wait *w)
 static void waits_settle(struct sync_table *t)
 {
 	struct sync_wait **link = &t->waits;
-	int64_t now = t->waits ? now_ms() : 0;
+	int64_t now = t->waits ? clock_ms() : 0;
 
 	while (*link) {
 		struct sync_wait *w = *link;
@@ -204,7 +197,7 @@ int sync_wait(
 		return err;
 	w->count = count;
 	w->any = how->flags & VTEST_SYNC_WAIT_ANY;
-	w->expires_ms = how->timeout_ms > INT32_MAX ? INT64_MAX : now_ms() + how->timeout_ms;
+	w->expires_ms = how->timeout_ms > INT32_MAX ? INT64_MAX : clock_ms() + how->timeout_ms;
 
 	if (wait_reached(t, w) || !how->timeout_ms) {
 		if (wait_reached(t, w))

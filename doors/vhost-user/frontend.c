@@ -15,9 +15,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "apir/log.h"
+#include "platform/clock.h"
 
 #define REPLIED  1
 #define DECLINED 2
@@ -110,12 +110,9 @@ static int on_get_queue_num(struct door *d)
 /* A bucket that fills by one a second: a guest can't fill the host's disk with QEMU's complaints. */
 static bool may_decline(struct door *d)
 {
-	struct timespec t;
-	int64_t since;
+	int64_t now = clock_ms() / 1000, since = now - d->declines_at;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	since = t.tv_sec - d->declines_at;
-	d->declines_at = t.tv_sec;
+	d->declines_at = now;
 	d->declines = since > DECLINES_MAX - d->declines ? DECLINES_MAX : d->declines + since;
 	if (d->declines == 0)
 		return false;

@@ -16,17 +16,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "apir/log.h"
+#include "platform/clock.h"
 #include "proto/apir_wire.h"
 
-#define BUF_SIZE         (sizeof(struct virtio_gpu_cmd_submit) + APIR_CMD_MAX)
-#define RUN_CHAINS       64
-#define COMPLAINTS       20
-#define COMPLAINTS_EVERY 60    /* seconds */
-#define CAPSET_ID_MASK   0xffu /* context_init's low bits; linux/virtio_gpu.h names them too, but not in every version */
-#define PENDING          0     /* a handler's result: the answer comes later */
+#define BUF_SIZE            (sizeof(struct virtio_gpu_cmd_submit) + APIR_CMD_MAX)
+#define RUN_CHAINS          64
+#define COMPLAINTS          20
+#define COMPLAINTS_EVERY_MS 60000
+#define CAPSET_ID_MASK      0xffu /* context_init's low bits; linux/virtio_gpu.h names them too, but not in every version */
+#define PENDING             0     /* a handler's result: the answer comes later */
 
 union reply_body {
 	struct virtio_gpu_resp_display_info display_info;
@@ -51,13 +51,12 @@ typedef uint32_t handler(struct gpu *g, struct request *r, const uint8_t *cmd, s
 static PRINTF_LIKE(2, 3) void complain(struct gpu *g, const char *fmt, ...)
 {
 	char line[200];
-	struct timespec t;
+	int64_t now = clock_ms();
 	va_list ap;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	if (g->complaints_from == 0 || t.tv_sec - g->complaints_from >= COMPLAINTS_EVERY) {
+	if (g->complaints_from == 0 || now - g->complaints_from >= COMPLAINTS_EVERY_MS) {
 		g->complaints = COMPLAINTS;
-		g->complaints_from = t.tv_sec;
+		g->complaints_from = now;
 	}
 	if (g->complaints == 0)
 		return;

@@ -20,19 +20,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "apir/log.h"
+#include "platform/clock.h"
 
 #define COMMIT_TIMEOUT_MS 500
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 void window_init(struct window *w, uint64_t size, void (*answer)(void *user, struct request *r, int err), void *user)
 {
@@ -256,7 +248,7 @@ static void on_reply(struct window *w, bool ok)
 		start_unmap(w, m);
 	} else {
 		set_state(w, m, MAPPING_ACKED);
-		m->deadline = now_ms() + COMMIT_TIMEOUT_MS;
+		m->deadline = clock_ms() + COMMIT_TIMEOUT_MS;
 	}
 }
 
@@ -295,7 +287,7 @@ int window_timeout(const struct window *w)
 	}
 	if (first < 0)
 		return -1;
-	left = first - now_ms();
+	left = first - clock_ms();
 	return left < 0 ? 0 : (int)left;
 }
 
@@ -305,7 +297,7 @@ void window_tick(struct window *w)
 
 	if (w->stopped || w->acked == 0)
 		return;
-	now = now_ms();
+	now = clock_ms();
 	for (unsigned i = 0; i < WINDOW_MAPPINGS_MAX; i++)
 		if (w->maps[i].state == MAPPING_ACKED && w->maps[i].deadline <= now)
 			make_visible(w, &w->maps[i]);
@@ -348,7 +340,7 @@ void window_resume(struct window *w)
 	w->stopped = false;
 	for (unsigned i = 0; i < WINDOW_MAPPINGS_MAX; i++) {
 		w->maps[i].after_stop = false;
-		w->maps[i].deadline = now_ms() + COMMIT_TIMEOUT_MS;
+		w->maps[i].deadline = clock_ms() + COMMIT_TIMEOUT_MS;
 	}
 	pump(w);
 }

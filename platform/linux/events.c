@@ -78,7 +78,7 @@ void events_wake(struct events *e)
 	eventfd_write(e->wake, 1);
 }
 
-void events_alarm(struct events *e, uint64_t at_ms)
+void events_alarm(struct events *e, int64_t at_ms)
 {
 	struct itimerspec t = { 0 };
 

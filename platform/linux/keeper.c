@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "platform/clock.h"
 #include "platform/linux/keeper.h"
 #include "platform/self.h"
 #include "proto/util.h"
@@ -30,14 +31,6 @@
 static void on_child(int number)
 {
 	(void)number; /* it ends a ppoll() */
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static void tell(int control, enum keeper_news news, int number)
@@ -111,7 +104,7 @@ static int program_wait(int control, pid_t program, const sigset_t *mask)
 
 	for (;;) {
 		bool more = reap(REAPED_AT_ONCE, program, &status, &ended) == REAPED_AT_ONCE;
-		int64_t left = by < 0 || more ? 0 : by - now_ms();
+		int64_t left = by < 0 || more ? 0 : by - clock_ms();
 		struct timespec t = { .tv_sec = left > 0 ? left / 1000 : 0,
 			.tv_nsec = left > 0 ? left % 1000 * 1000000 : 0 };
 		int n;
@@ -121,9 +114,9 @@ static int program_wait(int control, pid_t program, const sigset_t *mask)
 		n = ppoll(&p, p.fd >= 0, by < 0 && !more ? NULL : &t, mask);
 		if (n > 0) {
 			p.fd = -1;
-			by = now_ms() + (p.revents & (POLLHUP | POLLERR) ? LEFT_ALONE_MS : 0);
+			by = clock_ms() + (p.revents & (POLLHUP | POLLERR) ? LEFT_ALONE_MS : 0);
 		}
-		if (by >= 0 && by <= now_ms()) {
+		if (by >= 0 && by <= clock_ms()) {
 			kill(program, SIGKILL);
 			by = INT64_MAX;
 		}

@@ -12,8 +12,8 @@
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "platform/clock.h"
 #include "platform/linux/keeper.h"
 #include "proto/util.h"
 
@@ -46,14 +46,6 @@ static int process_spawn(
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
 	return -err;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* Where there is no keeper any more to say how it ended: another has killed it, or what we started is no such program. */
@@ -93,11 +85,11 @@ static void news_take(struct process *p)
 /* Until what is asked for is so, or the time is over. */
 static bool news_wait(struct process *p, int ms, const bool *what)
 {
-	int64_t by = now_ms() + ms;
+	int64_t by = clock_ms() + ms;
 
 	for (;;) {
 		struct pollfd f = { .fd = p->watch, .events = POLLIN };
-		int64_t left = by - now_ms();
+		int64_t left = by - clock_ms();
 
 		if (p->watch >= 0)
 			news_take(p);

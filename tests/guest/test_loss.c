@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "guest/transport/deadline.h"
+#include "platform/clock.h"
 #include "proto/util.h"
 #include "tests/support/capture.h"
 #include "tests/support/process.h"
@@ -62,7 +62,7 @@ static void *kill_when_busy(void *arg)
 
 	while (process_cpu_ms(k->worker) < k->busy_from + 200)
 		nanosleep(&tick, NULL);
-	k->killed_at = deadline_now();
+	k->killed_at = clock_ms();
 	kill(k->victim, SIGKILL);
 	return NULL;
 }
@@ -194,7 +194,7 @@ static void loss_while_computing(bool of_door)
 	CHECK(pthread_create(&t, NULL, kill_when_busy, &k) == 0);
 	CHECK(p.g.graph_compute(p.gpu, l.graph) == ABI_STATUS_FAILED);
 	CHECK(pthread_join(t, NULL) == 0);
-	CHECK(deadline_now() - k.killed_at < NOTICED_WITHIN_MS);
+	CHECK(clock_ms() - k.killed_at < NOTICED_WITHIN_MS);
 	everything_fails_at_once(&p, &l);
 	if (of_door)
 		CHECK(process_ends(k.worker, NOTICED_WITHIN_MS)); /* it doesn't outlive its door */

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "platform/clock.h"
 
 #define VENUS_TYPES  331
 #define REPLY_SIZE   0x4000u
@@ -94,26 +95,18 @@ static void begin(struct original *g, int32_t type, int32_t flags)
 	put_u32(g, g->reply.res);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* The code behind the reply word, or NO_ANSWER. */
 static uint32_t run(struct original *g, int patience_ms)
 {
 	_Atomic uint32_t *word = (_Atomic uint32_t *)(void *)g->reply.ptr;
-	int64_t until = now_ms() + patience_ms;
+	int64_t until = clock_ms() + patience_ms;
 	uint32_t v;
 
 	atomic_store(word, 0);
 	if (!g->device->submit(g->cmd, g->n))
 		give_up("the command can't be sent", 0);
 	while ((v = atomic_load_explicit(word, memory_order_acquire)) == 0) {
-		if (now_ms() > until)
+		if (clock_ms() > until)
 			return NO_ANSWER;
 		g->device->pause();
 	}

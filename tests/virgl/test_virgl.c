@@ -14,23 +14,15 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
 #include "proto/apir_wire.h"
 #include "tests/support/capture.h"
 #include "tests/support/child.h"
 #include "tests/support/process.h"
 #include "tests/support/scenario.h"
 #include "tests/virgl/vmm.h"
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* A started renderer and a context of capset 10 with its reply blob. */
 static void open_context(int flags, struct vmm_blob *reply)
@@ -150,9 +142,9 @@ static void fence_waits_for_its_work(int flags)
 	CHECK(vmm_command(1, &reply, APIR_HANDSHAKE, 0, version, sizeof version) == APIR_HANDSHAKE_MAGIC);
 	worker = vmm_worker();
 	CHECK(worker && kill(worker, SIGSTOP) == 0);
-	start = now_ms();
+	start = clock_ms();
 	word = slow_command(&reply, 77);
-	CHECK(now_ms() - start < 100);
+	CHECK(clock_ms() - start < 100);
 	CHECK(!vmm_heard(1, 5, 77, 300) && *word == 0);
 	CHECK(kill(worker, SIGCONT) == 0);
 	CHECK(vmm_heard(1, 5, 77, PATIENCE_MS));
