@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See blob.h. A virtio-gpu device that is reset or unbound takes its mappings along, in the middle of whatever a thread
- * does with them. The session is dead then and says so before anybody reads a zero: whoever took something out of shared
- * memory asks session_alive() afterwards. What a socket brings is sealed as a rule: it stays, and costs nothing of that.
+ * does with them. The connection is dead then and says so before anybody reads a zero: whoever took something out of shared
+ * memory asks connection_alive() afterwards. What a socket brings is sealed as a rule: it stays, and costs nothing of that.
  */
 #include "guest/blob.h"
 
@@ -15,39 +15,40 @@
 #include "platform/guard.h"
 
 /* Nothing was guarded yet, perhaps: then blobs_enter() hasn't done it. */
-static int blob_guard(struct session *s, const struct shm *shm)
+static int blob_guard(struct blobs *b, const struct shm *shm)
 {
-	if (!s->guarded)
-		s->masked = guard_enter();
-	s->guarded = true;
-	return guard_add(shm->ptr, shm->size, &s->torn);
+	if (!b->guarded)
+		b->masked = guard_enter();
+	b->guarded = true;
+	return guard_add(shm->ptr, shm->size, &b->pulse->connection->torn);
 }
 
-int blob_make(struct session *s, size_t size, struct shm *out)
+int blob_make(struct blobs *b, size_t size, struct shm *out)
 {
+	struct connection *c = b->pulse->connection;
 	int err;
 
-	if (!session_alive(s))
+	if (!connection_alive(c))
 		return -EPIPE;
 	/* From a host that is gone the ioctl might not return. */
-	err = pulse_wait(s, true);
+	err = pulse_wait(b->pulse, true);
 	if (err < 0) {
-		atomic_store(&s->dead, true);
+		atomic_store(&c->dead, true);
 		return err;
 	}
-	err = s->transport->ops->blob_create(s->transport, size, out);
+	err = c->transport->ops->blob_create(c->transport, size, out);
 	if (err == -EPIPE)
-		atomic_store(&s->dead, true);
+		atomic_store(&c->dead, true);
 	if (err < 0)
 		return err;
 	/* A child would keep the memory, and a virtio-gpu device's mapping even the connection. */
 	err = madvise(out->ptr, out->size, MADV_DONTFORK) < 0 ? -errno : 0;
 	if (!err && !out->stays)
-		err = blob_guard(s, out);
+		err = blob_guard(b, out);
 	if (err < 0)
-		s->transport->ops->blob_destroy(s->transport, out);
+		c->transport->ops->blob_destroy(c->transport, out);
 	else
-		s->past.door_first = true;
+		b->made++;
 	return err;
 }
 
@@ -70,9 +71,9 @@ static const char *own_cure(int err)
 	}
 }
 
-void blob_fault(const struct session *s, int err, size_t size, const char *what, char *line, size_t line_size)
+void blob_fault(const struct blobs *b, int err, size_t size, const char *what, char *line, size_t line_size)
 {
-	const struct transport *t = s->transport;
+	const struct transport *t = b->pulse->connection->transport;
 
 	if (err == -EREMOTEIO)
 		snprintf(line, line_size, "%s: the host gives no shared memory (%zu bytes for %s): %s", t->where, size,
@@ -82,40 +83,42 @@ void blob_fault(const struct session *s, int err, size_t size, const char *what,
 			strerror(-err), own_cure(err));
 }
 
-int blob_need(struct session *s, size_t size, const char *what, struct shm *out)
+int blob_need(struct blobs *b, size_t size, const char *what, struct shm *out)
 {
-	int err = blob_make(s, size, out);
+	int err = blob_make(b, size, out);
 	char line[384];
 
-	if (err < 0 && err != -EPIPE && atomic_fetch_add(&s->complaints, 1) < SESSION_COMPLAINTS) {
-		blob_fault(s, err, size, what, line, sizeof line);
+	if (err < 0 && err != -EPIPE && complaints_left(b->complaints)) {
+		blob_fault(b, err, size, what, line, sizeof line);
 		say_error("%s", line);
 	}
 	return err;
 }
 
-int blob_spare(struct session *s, size_t size, const char *what, struct shm *out)
+int blob_spare(struct blobs *b, size_t size, const char *what, struct shm *out)
 {
-	int err = s->spare_told ? blob_make(s, size, out) : blob_need(s, size, what, out);
+	int err = b->spare_told ? blob_make(b, size, out) : blob_need(b, size, what, out);
 
-	s->spare_told |= err < 0;
+	b->spare_told |= err < 0;
 	return err;
 }
 
-void blob_drop(struct session *s, struct shm *shm)
+void blob_drop(struct blobs *b, struct shm *shm)
 {
+	struct transport *t = b->pulse->connection->transport;
+
 	guard_remove(shm->ptr);
-	s->transport->ops->blob_destroy(s->transport, shm);
+	t->ops->blob_destroy(t, shm);
 }
 
-void blobs_enter(struct session *s)
+void blobs_enter(struct blobs *b)
 {
-	if (s->guarded)
-		s->masked = guard_enter();
+	if (b->guarded)
+		b->masked = guard_enter();
 }
 
-void blobs_leave(struct session *s)
+void blobs_leave(struct blobs *b)
 {
-	guard_leave(s->masked);
-	s->masked = false;
+	guard_leave(b->masked);
+	b->masked = false;
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "guest/blob.h"
+#include "guest/bytes.h"
 #include "guest/say.h"
 #include "guest/transfer.h"
 
@@ -34,15 +34,15 @@ static void buffer_forget(struct buffer *own)
 	struct session *s = &plugin.session;
 	struct call c;
 
-	call_begin(&c, s, APIR_FN_BUFFER_FREE, "free_buffer");
+	turn_begin(&c, s, APIR_FN_BUFFER_FREE, "free_buffer");
 	if (session_alive(s)) {
 		call_u64(&c, own->handle);
 		(void)call_run(&c);
 	}
-	call_settle(&c);
+	queue_settle(&c.session->queue);
 	loss_buffer_end(own);
 	atomic_fetch_add(&epoch, 1);
-	call_end(&c);
+	turn_end(&c);
 }
 
 /* Within another call, which may have it in hand, the host's memory stays until the program's end. */
@@ -53,7 +53,7 @@ static void buffer_free(struct abi_buffer *b)
 	if (entry_begin("free_buffer")) {
 		buffer_forget(own);
 		entry_end();
-	} else if (!session_forked()) {
+	} else if (!connection_forked()) {
 		atomic_store(&own->object, NULL);
 		return;
 	}
@@ -79,7 +79,6 @@ static bool write_collect(struct buffer *b, const struct abi_tensor *t, const vo
 {
 	struct session *s = &plugin.session;
 	uint64_t start = (uint64_t)((char *)t->data - b->base) + offset;
-	bool taken;
 
 	if (size == 0)
 		return true;
@@ -88,16 +87,7 @@ static bool write_collect(struct buffer *b, const struct abi_tensor *t, const vo
 	/* The host clears the padding behind a quantised tensor when it is told which one it is. */
 	if (offset == 0 && plugin.fn.blck_size(t->type) > 1)
 		return false;
-	session_lock(s);
-	taken = pending_add(&s->pending, b, start, size, pad_behind(t, offset, size), data);
-	if (!taken) {
-		blobs_enter(s);
-		pending_flush(s);
-		blobs_leave(s);
-		taken = pending_add(&s->pending, b, start, size, pad_behind(t, offset, size), data);
-	}
-	session_unlock(s);
-	return taken;
+	return turn_collect(s, b, start, size, pad_behind(t, offset, size), data);
 }
 
 /* Of a tensor that the protocol can't describe, so many bytes travel at a time as bytes. */
@@ -116,7 +106,7 @@ static const char *span_encode(
 		return "reaches beyond its buffer";
 	if (*size > SPAN)
 		*size = SPAN;
-	tensor_encode_bytes(w, b->handle, start + *offset, (uint32_t)*size);
+	*w = bytes_encode(b->handle, start + *offset, (uint32_t)*size);
 	*offset = 0;
 	return NULL;
 }
@@ -234,14 +224,14 @@ static bool tensor_copy(
 
 	if (!tensor_encode(src, &ws) || !tensor_encode(dst, &wd) || !session_alive(&plugin.session))
 		return false;
-	call_begin(&c, &plugin.session, APIR_FN_BUFFER_CPY_TENSOR, "cpy_tensor");
+	turn_begin(&c, &plugin.session, APIR_FN_BUFFER_CPY_TENSOR, "cpy_tensor");
 	call_u64(&c, to->handle);
 	call_bytes(&c, &ws, sizeof ws);
 	call_bytes(&c, &wd, sizeof wd);
 	if (call_run(&c) < 0 || !cursor_read_bool(&c.reply, &done))
 		done = false;
 	done |= loss_spread(from, to);
-	call_end(&c);
+	turn_end(&c);
 	return done;
 }
 
@@ -263,11 +253,11 @@ static int host_clear(const struct buffer *own, uint8_t value)
 	struct call c;
 	int err;
 
-	call_begin(&c, &plugin.session, APIR_FN_BUFFER_CLEAR, "clear");
+	turn_begin(&c, &plugin.session, APIR_FN_BUFFER_CLEAR, "clear");
 	call_u64(&c, own->handle);
 	call_u32(&c, value);
 	err = call_run(&c);
-	call_end(&c);
+	turn_end(&c);
 	return err;
 }
 
@@ -306,12 +296,12 @@ static uint64_t host_alloc(size_t size)
 	uint64_t handle = 0;
 	struct call c;
 
-	call_begin(&c, &plugin.session, APIR_FN_BUFT_ALLOC_BUFFER, "alloc_buffer");
+	turn_begin(&c, &plugin.session, APIR_FN_BUFT_ALLOC_BUFFER, "alloc_buffer");
 	call_u64(&c, plugin.buft_handle);
 	call_u64(&c, size);
 	if (call_run(&c) < 0 || !cursor_read_u64(&c.reply, &handle))
 		handle = 0;
-	call_end(&c);
+	turn_end(&c);
 	return handle;
 }
 
@@ -327,10 +317,10 @@ static struct abi_buffer *buffer_place(struct buffer *b, size_t size)
 	if (!made)
 		return NULL;
 	atomic_store(&b->object, made);
-	session_lock(&plugin.session);
-	loss_buffer_begin(b);
+	pthread_mutex_lock(&plugin.session.lock);
+	loss_buffer_begin(&plugin.session.losses, b);
 	atomic_fetch_add(&epoch, 1);
-	session_unlock(&plugin.session);
+	pthread_mutex_unlock(&plugin.session.lock);
 	return made;
 }
 

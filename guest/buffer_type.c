@@ -82,12 +82,12 @@ static uint64_t host_alloc_size(const struct abi_tensor *t, size_t least)
 	uint64_t size = 0;
 	struct call c;
 
-	call_begin(&c, &plugin.session, APIR_FN_BUFT_ALLOC_SIZE, "get_alloc_size");
+	turn_begin(&c, &plugin.session, APIR_FN_BUFT_ALLOC_SIZE, "get_alloc_size");
 	call_u64(&c, plugin.buft_handle);
 	tensor_encode_raw(&c, t);
 	if (call_run(&c) < 0 || !cursor_read_u64(&c.reply, &size) || size < least)
 		size = 0;
-	call_end(&c);
+	turn_end(&c);
 	return size;
 }
 

@@ -34,10 +34,10 @@ static void host_memory(uint64_t *free_bytes, uint64_t *total)
 {
 	struct call c;
 
-	call_begin(&c, &plugin.session, APIR_FN_DEVICE_MEMORY, "get_memory");
+	turn_begin(&c, &plugin.session, APIR_FN_DEVICE_MEMORY, "get_memory");
 	if (call_run(&c) < 0 || !cursor_read_u64(&c.reply, free_bytes) || !cursor_read_u64(&c.reply, total))
 		*free_bytes = *total = 0;
-	call_end(&c);
+	turn_end(&c);
 }
 
 /* What was known last, for a signal handler within another call: llama.cpp's programs ask in theirs. */
@@ -106,12 +106,12 @@ static bool host_supports(const struct abi_tensor *op, const struct signature *s
 	struct call c;
 	int err;
 
-	call_begin(&c, &plugin.session, APIR_FN_DEVICE_SUPPORTS_OP, "supports_op");
+	turn_begin(&c, &plugin.session, APIR_FN_DEVICE_SUPPORTS_OP, "supports_op");
 	tensor_encode_raw(&c, op);
 	err = call_run(&c);
 	if (!err && cursor_read_bool(&c.reply, &yes))
 		memo_put(&plugin.supports, sig, yes);
-	call_end(&c);
+	turn_end(&c);
 	return err == -EPIPE || err == -EAGAIN || yes;
 }
 
@@ -173,13 +173,13 @@ static int ask(enum apir_fn fn, const char *name, bool about_buft, bool (*read)(
 	struct call c;
 	int err;
 
-	call_begin(&c, &plugin.session, fn, name);
+	turn_begin(&c, &plugin.session, fn, name);
 	if (about_buft)
 		call_u64(&c, plugin.buft_handle);
 	err = call_run(&c);
 	if (!err && !read(&c.reply, out))
 		err = -EPROTO;
-	call_end(&c);
+	turn_end(&c);
 	return err;
 }
 
@@ -209,13 +209,13 @@ static void hello(void)
 	uint32_t version;
 	struct call c;
 
-	call_begin(&c, &plugin.session, APIR_FN_HELLO, "hello");
+	turn_begin(&c, &plugin.session, APIR_FN_HELLO, "hello");
 	call_u32(&c, APIR_HELLO_VERSION);
 	call_u64(&c, offered);
 	if (call_try(&c) < 0 || !cursor_read_u32(&c.reply, &version) || !cursor_read_u64(&c.reply, &answer))
 		answer = 0;
 	plugin.session.features = answer & offered;
-	call_end(&c);
+	turn_end(&c);
 }
 
 /* Some programs know GPUs by their names only, so it can be chosen. */
@@ -257,7 +257,7 @@ int device_setup(char *err, size_t err_size)
 			"%s: the host's device aligns to %" PRIu64
 			" bytes, and here it can be a power of two up to a page's "
 			"size: name another device or GGML library on the host (ggml.devices, ggml.library.path)",
-			plugin.session.transport->where, alignment);
+			plugin.session.connection.transport->where, alignment);
 		return -ENOTSUP;
 	}
 	if (!e)
@@ -270,7 +270,7 @@ int device_setup(char *err, size_t err_size)
 		e = names_agree();
 	if (e < 0) {
 		snprintf(err, err_size, "%s: the host does not describe its device (%s): see the host's log",
-			plugin.session.transport->where, strerror(-e));
+			plugin.session.connection.transport->where, strerror(-e));
 		return e;
 	}
 	plugin.alignment = alignment;

@@ -6,7 +6,7 @@
 #include <signal.h>
 
 #include "guest/say.h"
-#include "guest/session.h"
+#include "guest/connection.h"
 
 #define REFUSALS_TOLD 5
 
@@ -19,7 +19,7 @@ static const char *_Atomic refused;
 
 bool entry_begin(const char *what)
 {
-	if (session_forked())
+	if (connection_forked())
 		return false;
 	if (inside) {
 		if (what)
@@ -48,7 +48,7 @@ void entry_forked_tell(void)
 {
 	static _Atomic bool told;
 
-	if (session_forked() && !atomic_exchange(&told, true))
+	if (connection_forked() && !atomic_exchange(&told, true))
 		say_error("no device: this process was forked from the one that has it, and shares no connection with "
 			  "it: "
 			  "load ggml after the fork, or start a program of its own (exec)");

@@ -23,7 +23,7 @@ static struct kept *graph_place(struct call *c, struct abi_graph *graph, uint32_
 	struct graph_bytes g;
 	struct kept *k;
 
-	call_settle(c); /* the blob may be about to be read */
+	queue_settle(&c->session->queue); /* the blob may be about to be read */
 	k = kept_new(s, graph, n_nodes, room_guess(n_nodes));
 	if (!k)
 		return NULL; /* which was told */
@@ -54,7 +54,7 @@ static struct kept *graph_place(struct call *c, struct abi_graph *graph, uint32_
  */
 static bool graph_post(struct call *c, struct stream *stream, const struct kept *k)
 {
-	struct slot *slot = call_slot(c, false);
+	struct slot *slot = queue_slot(&c->session->queue, false);
 
 	if (!slot)
 		return false;
@@ -68,7 +68,7 @@ static bool graph_lost(struct call *c, struct stream *stream, const struct touch
 {
 	if (!loss_due(stream, t))
 		return false;
-	call_settle(c);
+	queue_settle(&c->session->queue);
 	loss_told(stream, t);
 	return true;
 }
@@ -102,7 +102,7 @@ int32_t graph_compute(struct stream *stream, struct abi_graph *graph)
 	struct call c;
 	uint32_t n_nodes = (uint32_t)plugin.fn.graph_n_nodes(graph);
 
-	call_begin(&c, s, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	turn_begin(&c, s, APIR_FN_GRAPH_COMPUTE, "graph_compute");
 	k = session_alive(s) ? kept_find(graph, n_nodes) : NULL;
 	if (!k && session_alive(s))
 		k = graph_place(&c, graph, n_nodes, why, sizeof why);
@@ -114,6 +114,6 @@ int32_t graph_compute(struct stream *stream, struct abi_graph *graph)
 	}
 	if (!session_alive(s)) /* memory may have gone away meanwhile */
 		status = ABI_STATUS_FAILED;
-	call_end(&c);
+	turn_end(&c);
 	return status;
 }

@@ -5,7 +5,7 @@
 
 #include "ggml-abi/names.h"
 #include "guest/buffer.h"
-#include "guest/call.h"
+#include "guest/turn.h"
 #include "guest/entry.h"
 #include "guest/loss.h"
 #include "guest/memo.h"
@@ -63,8 +63,6 @@ const struct abi_buffer *tensor_memory(const struct abi_tensor *t);
 const char *tensor_fault(const struct abi_tensor *t);
 /* Into wire form, without sources and view. False where tensor_fault() says why it can't be. */
 bool tensor_encode(const struct abi_tensor *t, struct apir_tensor *w);
-/* Any n bytes of a buffer as a tensor. */
-void tensor_encode_bytes(struct apir_tensor *w, uint64_t buffer, uint64_t start, uint32_t n);
 /* What the host is told of its memory: APIR_MEMORY_*. A program may change it at any time, and without a call. */
 uint32_t tensor_memory_told(const struct abi_tensor *t);
 /* Adds what is to be computed to a tensor that was encoded as data. False: the host's ggml has no such operation. */

@@ -225,9 +225,9 @@ bool kept_grow(struct session *s, struct kept *k, size_t size)
 	if (!session_alive(s)) /* no ioctl any more: it might not return */
 		return false;
 	if (k->shm.ptr)
-		blob_drop(s, &k->shm);
+		blob_drop(&s->blobs, &k->shm);
 	k->shm = (struct shm){ 0 };
-	return blob_need(s, room_for(size), "a graph", &k->shm) == 0;
+	return blob_need(&s->blobs, room_for(size), "a graph", &k->shm) == 0;
 }
 
 /* One more, with its blob. NULL: there is no memory for it, on one side or the other, which is told of the first: then
@@ -239,7 +239,8 @@ static struct kept *kept_more(struct session *s, size_t size)
 
 	if (!k)
 		return NULL;
-	err = n_all ? blob_make(s, room_for(size), &k->shm) : blob_need(s, room_for(size), "a graph", &k->shm);
+	err = n_all ? blob_make(&s->blobs, room_for(size), &k->shm)
+	            : blob_need(&s->blobs, room_for(size), "a graph", &k->shm);
 	if (err < 0) {
 		if (n_all)
 			most = n_all;

@@ -8,19 +8,18 @@
 #define NOBODYS_READ  UINT64_C(2) /* hides nothing */
 #define NOBODYS       (NOBODYS_WRITE | NOBODYS_READ)
 
-static uint64_t names = NOBODYS; /* those that are taken */
-static struct buffer *buffers;
-
-void loss_stream_begin(struct stream *s)
+void loss_stream_begin(struct losses *l, struct stream *s)
 {
-	*s = (struct stream){ .name = ~names & -~names }; /* the lowest that is free, 0: none is */
-	names |= s->name;
+	uint64_t names_left = ~(l->names | NOBODYS);
+
+	*s = (struct stream){ .losses = l, .name = names_left & -names_left }; /* the lowest, 0: none is */
+	l->names |= s->name;
 }
 
 /* Takes a name away from all buffers, and leaves another. */
-static void taints_rename(uint64_t from, uint64_t to)
+static void taints_rename(struct losses *l, uint64_t from, uint64_t to)
 {
-	for (struct buffer *b = buffers; from && b; b = b->next) {
+	for (struct buffer *b = l->buffers; from && b; b = b->next) {
 		if (atomic_load(&b->taints) & from) {
 			atomic_fetch_or(&b->taints, to);
 			atomic_fetch_and(&b->taints, ~from);
@@ -30,18 +29,18 @@ static void taints_rename(uint64_t from, uint64_t to)
 
 void loss_stream_end(struct stream *s)
 {
-	taints_rename(s->name, NOBODYS_WRITE);
-	names &= ~s->name;
+	taints_rename(s->losses, s->name, NOBODYS_WRITE);
+	s->losses->names &= ~s->name;
 }
 
-void loss_buffer_begin(struct buffer *b)
+void loss_buffer_begin(struct losses *l, struct buffer *b)
 {
 	atomic_init(&b->taints, 0);
-	b->next = buffers;
-	b->link = &buffers;
+	b->next = l->buffers;
+	b->link = &l->buffers;
 	if (b->next)
 		b->next->link = &b->next;
-	buffers = b;
+	l->buffers = b;
 }
 
 void loss_buffer_end(struct buffer *b)
@@ -99,7 +98,7 @@ void loss_told(struct stream *s, const struct touched *t)
 {
 	for (size_t i = 0; i < t->n; i++)
 		atomic_fetch_and(&t->buffers[i]->taints, ~forgiven(t->buffers[i]));
-	taints_rename(s->name, 0);
+	taints_rename(s->losses, s->name, 0);
 	s->lost = false;
 }
 

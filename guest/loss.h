@@ -19,8 +19,15 @@
 
 #include "guest/buffer.h"
 
+/* All that share an order of commands. Zeroed: none. */
+struct losses {
+	uint64_t names; /* of streams, that are taken */
+	struct buffer *buffers;
+};
+
 /* ggml's "backend": what a program computes with. */
 struct stream {
+	struct losses *losses;
 	uint64_t name; /* its bit in buffers' taints; 0: it has none, so what it taints is nobody's */
 	bool lost;     /* posted work of its own failed, and no compute has told so */
 };
@@ -31,10 +38,10 @@ struct touched {
 	size_t n, n_written; /* the written ones come first */
 };
 
-void loss_stream_begin(struct stream *s);
+void loss_stream_begin(struct losses *l, struct stream *s);
 /* Nothing of its is on the way any more. What it tainted stays so, in nobody's name. */
 void loss_stream_end(struct stream *s);
-void loss_buffer_begin(struct buffer *b);
+void loss_buffer_begin(struct losses *l, struct buffer *b);
 void loss_buffer_end(struct buffer *b);
 
 /* A posted command failed. owner: NULL: a void call's. */

@@ -15,14 +15,14 @@ static int names_ask(struct abi_names *theirs)
 	struct call c;
 	int err;
 
-	call_begin(&c, &plugin.session, APIR_FN_NAMES, "names");
+	turn_begin(&c, &plugin.session, APIR_FN_NAMES, "names");
 	c.broken |= !cursor_write_string(&c.args, plugin.fn.version());
 	err = call_run(&c);
 	if (!err && (!cursor_read_string(&c.reply, &version) || !abi_names_read(&c.reply, theirs)))
 		err = -EPROTO;
 	if (!err)
 		snprintf(plugin.host_version, sizeof plugin.host_version, "%s", version);
-	call_end(&c);
+	turn_end(&c);
 	return err;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small writes on their way: collected here, put together where they lie side by side, and posted before the next
- * command that could see them. A decoding program sets some ten inputs a token, one after another in one buffer.
+ * Small writes that wait for others: collected here, and posted (flush.h) before the next command that could see them. A
+ * decoding program sets some ten inputs a token, one after another in one buffer.
  */
 #ifndef GUEST_PENDING_H
 #define GUEST_PENDING_H
@@ -11,12 +11,10 @@
 #include <stdint.h>
 
 struct buffer;
-struct session;
 
 #define PENDING_WRITES 64
 #define PENDING_BYTES  0x20000
 #define PENDING_SMALL  0x8000 /* larger ones travel alone */
-#define PENDING_RUN    0x8000 /* what one command carries */
 
 struct pending_write {
 	struct buffer *buffer;
@@ -35,7 +33,5 @@ struct pending {
  * it overlaps another: flush and try again, or send it alone. pad: how many bytes behind it hold nothing. */
 bool pending_add(
 	struct pending *p, struct buffer *buffer, uint64_t start, uint64_t size, uint64_t pad, const void *data);
-/* Posts everything, between blobs_enter() and blobs_leave(). What can't be, or fails, is noted in loss.h. */
-void pending_flush(struct session *s);
 
 #endif

@@ -128,9 +128,10 @@ static bool plugin_setup(const void *caller)
 	}
 	plugin.n_devices = 1;
 	versions_tell(versions, sizeof versions);
-	say_info("%s: %s (over %s, capset %u, plugin API %d%s%s)", plugin.session.transport->where,
-		plugin.device_description, plugin.session.transport->ops->name, plugin.session.transport->capset_id,
-		plugin.api, plugin.session.plain ? ", plain APIR 0.2" : "", versions);
+	say_info("%s: %s (over %s, capset %u, plugin API %d%s%s)", plugin.session.connection.transport->where,
+		plugin.device_description, plugin.session.connection.transport->ops->name,
+		plugin.session.connection.transport->capset_id, plugin.api,
+		plugin.session.plain ? ", plain APIR 0.2" : "", versions);
 	return true;
 }
 

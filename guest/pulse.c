@@ -15,8 +15,8 @@
 #include <time.h>
 
 #include "guest/say.h"
-#include "guest/session.h"
 #include "platform/clock.h"
+#include "proto/apir_wire.h"
 
 #define PATIENCE_ENV     "GGML_VIRTGPU_PATIENCE"
 #define PATIENCE_DEFAULT 60
@@ -58,9 +58,8 @@ void pulse_answered(struct pulse *p)
 }
 
 /* True: it lived since the last look. */
-static bool moved(struct session *s)
+static bool pulse_moved(struct pulse *p)
 {
-	struct pulse *p = &s->pulse;
 	uint32_t now = atomic_load_explicit(p->word, memory_order_relaxed); /* worker/heartbeat.c adds */
 	int64_t at = clock_ms();
 	bool changed = now != p->seen;
@@ -70,7 +69,7 @@ static bool moved(struct session *s)
 	p->looked_at = at;
 	p->seen = now;
 	if (changed && p->told)
-		say_info("%s: the host answers again", s->transport->where);
+		say_info("%s: the host answers again", p->connection->transport->where);
 	if (changed) {
 		p->changed_at = at;
 		p->still_ms = 0;
@@ -79,20 +78,19 @@ static bool moved(struct session *s)
 	return changed;
 }
 
-static bool gone(const struct session *s)
+static bool pulse_gone(const struct pulse *p)
 {
-	return atomic_load_explicit(s->pulse.word, memory_order_relaxed) == APIR_HEARTBEAT_GONE || !session_alive(s);
+	return atomic_load_explicit(p->word, memory_order_relaxed) == APIR_HEARTBEAT_GONE ||
+	       !connection_alive(p->connection);
 }
 
-int pulse_waited(struct session *s, uint32_t ms)
+int pulse_waited(struct pulse *p, uint32_t ms)
 {
-	struct pulse *p = &s->pulse;
-
 	if (!p->word)
-		return session_alive(s) ? 0 : -EPIPE;
-	if (gone(s))
+		return connection_alive(p->connection) ? 0 : -EPIPE;
+	if (pulse_gone(p))
 		return -EPIPE;
-	if (moved(s))
+	if (pulse_moved(p))
 		return 0;
 	p->still_ms += ms;
 	if (p->still_ms >= p->patience_ms) {
@@ -103,29 +101,28 @@ int pulse_waited(struct session *s, uint32_t ms)
 		p->told = true;
 		say_warn("%s: the host has not answered for %u s; waiting up to %u s (" PATIENCE_ENV
 			 "): does it sleep, or is a process of it stopped?",
-			s->transport->where, p->still_ms / 1000, p->patience_ms / 1000);
+			p->connection->transport->where, p->still_ms / 1000, p->patience_ms / 1000);
 	}
 	return 0;
 }
 
-int pulse_wait(struct session *s, bool surely)
+int pulse_wait(struct pulse *p, bool surely)
 {
 	const struct timespec step = { .tv_nsec = STEP_MS * 1000000 };
-	struct pulse *p = &s->pulse;
 	int err = 0;
 
 	if (!p->word)
 		return 0;
-	if (gone(s))
+	if (pulse_gone(p))
 		return -EPIPE;
-	moved(s);
+	pulse_moved(p);
 	while (!err && p->looked_at - (surely ? p->alive_at : p->changed_at) >= FRESH_MS) {
 		int64_t start = clock_ms(), took;
 
 		nanosleep(&step, NULL);
 		took = clock_ms() - start;
-		err = pulse_waited(s, took < STEP_MOST_MS ? (uint32_t)took : STEP_MOST_MS);
-		if (!err && s->transport->ops->gone(s->transport))
+		err = pulse_waited(p, took < STEP_MOST_MS ? (uint32_t)took : STEP_MOST_MS);
+		if (!err && p->connection->transport->ops->gone(p->connection->transport))
 			err = -EPIPE;
 	}
 	return err;

@@ -12,11 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct session;
+#include "guest/connection.h"
 
 #define PULSE_TELL_MS 3000
 
 struct pulse {
+	struct connection *connection;
 	const _Atomic uint32_t *word; /* NULL: the host has none, and nothing here tells anything */
 	uint32_t seen;
 	int64_t looked_at, changed_at; /* monotonic, ms: the last look, and the last that saw a change */
@@ -34,9 +35,9 @@ void pulse_start(struct pulse *p, const _Atomic uint32_t *word);
 /* The host has just answered. */
 void pulse_answered(struct pulse *p);
 /* After a wait that took so long without an answer: 0, or -EPIPE: the host is gone, or our patience is at its end. */
-int pulse_waited(struct session *s, uint32_t ms);
+int pulse_waited(struct pulse *p, uint32_t ms);
 /* Before something is asked of the host: 0 when it isn't known to be silent, after waiting for it if need be; -EPIPE.
  * surely: what is asked might never return from a host that is gone, so it must have lived a moment ago. */
-int pulse_wait(struct session *s, bool surely);
+int pulse_wait(struct pulse *p, bool surely);
 
 #endif

@@ -17,12 +17,12 @@ static void stream_free(struct abi_backend *b)
 	struct call c;
 
 	if (entry_begin("free")) {
-		call_enter(&c, &plugin.session, "free");
-		call_settle(&c);
+		turn_enter(&c, &plugin.session, "free");
+		queue_settle(&c.session->queue);
 		loss_stream_end(stream);
-		call_end(&c);
+		turn_end(&c);
 		entry_end();
-	} else if (!session_forked()) {
+	} else if (!connection_forked()) {
 		return; /* the call that goes on in this thread may be its */
 	}
 	free(stream);
@@ -36,9 +36,9 @@ static void stream_synchronize(struct abi_backend *b)
 	(void)b;
 	if (!entry_begin("synchronize"))
 		return;
-	call_enter(&c, &plugin.session, "synchronize");
-	call_settle(&c);
-	call_end(&c);
+	turn_enter(&c, &plugin.session, "synchronize");
+	queue_settle(&c.session->queue);
+	turn_end(&c);
 	entry_end();
 }
 
@@ -65,9 +65,9 @@ static struct abi_backend *stream_make(struct abi_device *dev)
 		free(stream);
 		return NULL;
 	}
-	session_lock(&plugin.session);
-	loss_stream_begin(stream);
-	session_unlock(&plugin.session);
+	pthread_mutex_lock(&plugin.session.lock);
+	loss_stream_begin(&plugin.session.losses, stream);
+	pthread_mutex_unlock(&plugin.session.lock);
 	*b = (struct abi_backend){
 		.guid = guid,
 		.iface = {

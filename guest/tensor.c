@@ -102,18 +102,6 @@ bool tensor_op_known(const struct abi_tensor *t)
 	return abi_numbers_op(&plugin.numbers, &op, &param) && tensor_types_known(t);
 }
 
-void tensor_encode_bytes(struct apir_tensor *w, uint64_t buffer, uint64_t start, uint32_t n)
-{
-	*w = (struct apir_tensor){
-		.id = 1,
-		.type = ABI_TYPE_I8,
-		.buffer = buffer,
-		.ne = { n, 1, 1, 1 },
-		.nb = { 1, n, n, n },
-		.data = start,
-	};
-}
-
 static void raw_copy(const struct abi_tensor *t, struct abi_tensor *copy)
 {
 	*copy = *t;

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "guest/blob.h"
+#include "guest/turn.h"
 
 /* How many blobs can take turns. The other is made when it is wanted first. */
 static size_t bulk_blobs(struct session *s, size_t size)
@@ -16,7 +16,7 @@ static size_t bulk_blobs(struct session *s, size_t size)
 	struct shm *other = &s->bulk[1].shm;
 
 	if (size > BULK_PIECE && !other->ptr)
-		(void)blob_spare(s, BULK_PIECE, "tensors' bytes", other);
+		(void)blob_spare(&s->blobs, BULK_PIECE, "tensors' bytes", other);
 	return size > BULK_PIECE && other->ptr ? BULK_BLOBS : 1;
 }
 
@@ -26,7 +26,7 @@ static struct bulk *bulk_ready(struct call *c, size_t which)
 	struct bulk *b = &c->session->bulk[which];
 
 	if (b->slot)
-		call_settle_slot(c, b->slot);
+		queue_settle_slot(&c->session->queue, b->slot);
 	return session_alive(c->session) ? b : NULL;
 }
 
@@ -46,10 +46,19 @@ static size_t piece_size(size_t left)
 	return left < BULK_PIECE ? left : BULK_PIECE;
 }
 
+static void piece_done(void *user, bool ok)
+{
+	struct bulk *b = user;
+
+	b->failed = !ok;
+	b->slot = NULL;
+}
+
 /* On its way in the slot, which tells the blob how it went. */
 static bool piece_post(struct call *c, struct slot *slot, struct bulk *b)
 {
-	slot->bulk = b;
+	slot->done = piece_done;
+	slot->user = b;
 	if (!call_post(c, slot, 0))
 		return false;
 	b->slot = slot;
@@ -66,14 +75,14 @@ static bool pieces_set(struct call *c, struct buffer *buffer, const struct apir_
 	for (size_t turn = 0; done < size; turn++) {
 		size_t n = piece_size(size - done);
 		struct bulk *b = bulk_ready(c, turn % blobs);
-		struct slot *slot = b ? call_slot(c, false) : NULL;
+		struct slot *slot = b ? queue_slot(&c->session->queue, false) : NULL;
 
 		if (!session_alive(c->session))
 			return false;
 		memcpy(b->shm.ptr, data + done, n);
 		piece_encode(c, APIR_FN_BUFFER_SET_TENSOR, buffer->handle, w, b, offset + done, n);
 		if (slot)
-			call_slot_writes(slot, buffer);
+			slot_writes(slot, buffer);
 		if (slot ? !piece_post(c, slot, b) : call_run(c) < 0)
 			return false;
 		done += n;
@@ -87,9 +96,9 @@ bool transfer_set(struct session *s, struct buffer *buffer, const struct apir_te
 	struct call c;
 	bool done;
 
-	call_begin(&c, s, APIR_FN_BUFFER_SET_TENSOR, "set_tensor");
+	turn_begin(&c, s, APIR_FN_BUFFER_SET_TENSOR, "set_tensor");
 	done = pieces_set(&c, buffer, w, data, offset, size);
-	call_end(&c);
+	turn_end(&c);
 	return done;
 }
 
@@ -114,7 +123,7 @@ static bool piece_get(
 static bool piece_arrive(struct call *c, struct bulk *b, const struct buffer *buffer, char *data, size_t n)
 {
 	if (b->slot)
-		call_settle_slot(c, b->slot);
+		queue_settle_slot(&c->session->queue, b->slot);
 	if (b->failed || loss_hides(buffer))
 		return false;
 	memcpy(data, b->shm.ptr, n);
@@ -132,7 +141,7 @@ static size_t pieces_get(
 
 		if (n) {
 			struct bulk *b = bulk_ready(c, turn % BULK_BLOBS);
-			struct slot *slot = b ? call_slot(c, false) : NULL;
+			struct slot *slot = b ? queue_slot(&c->session->queue, false) : NULL;
 
 			if (!slot)
 				break;
@@ -157,14 +166,14 @@ size_t transfer_get(
 	size_t done = 0;
 	struct call c;
 
-	call_begin(&c, s, APIR_FN_BUFFER_GET_TENSOR, "get_tensor");
-	if (bulk_blobs(s, size) == BULK_BLOBS && call_slot(&c, false)) {
+	turn_begin(&c, s, APIR_FN_BUFFER_GET_TENSOR, "get_tensor");
+	if (bulk_blobs(s, size) == BULK_BLOBS && queue_slot(&s->queue, false)) {
 		done = pieces_get(&c, buffer, w, data, offset, size);
 	} else {
 		while (done < size &&
 			piece_get(&c, buffer, w, (char *)data + done, offset + done, piece_size(size - done)))
 			done += piece_size(size - done);
 	}
-	call_end(&c);
+	turn_end(&c);
 	return done;
 }

@@ -11,16 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "guest/blob.h"
-#include "guest/call.h"
+#include "guest/turn.h"
 #include "proto/util.h"
-
-/* Nothing is pending here. */
-void pending_flush(struct session *s)
-{
-	(void)s;
-	abort();
-}
 
 static struct {
 	_Alignas(8) uint8_t reply[APIR_REPLY_BLOB_SIZE];
@@ -36,7 +28,7 @@ static struct {
 
 static void host_writes(uint8_t with)
 {
-	memset(host.reply + sizeof(uint32_t), with, HEARTBEAT_OFFSET - sizeof(uint32_t));
+	memset(host.reply + sizeof(uint32_t), with, CHANNEL_HEARTBEAT - sizeof(uint32_t));
 }
 
 static int submit(struct transport *t, const void *cmd, size_t size, unsigned flags)
@@ -88,12 +80,13 @@ static struct session session;
 static int session_make(void **state)
 {
 	(void)state;
-	session = (struct session){ .transport = &transport };
-	session.reply = (struct shm){ .res_id = 1, .ptr = host.reply, .size = sizeof host.reply };
+	session_init(&session);
+	session.connection.transport = &transport;
+	session.channel.reply = (struct shm){ .res_id = 1, .ptr = host.reply, .size = sizeof host.reply };
 	host.word = APIR_FORWARD_OK + 1;
 	host.says = cursor_over(host.bytes, sizeof host.bytes);
 	memset(host.bytes, 0, sizeof host.bytes);
-	return pthread_mutex_init(&session.lock, NULL);
+	return 0;
 }
 
 static void a_number_is_what_it_was(void **state)
@@ -103,12 +96,12 @@ static void a_number_is_what_it_was(void **state)
 
 	(void)state;
 	assert_true(cursor_write_u64(&host.says, 12345));
-	call_begin(&c, &session, APIR_FN_BUFT_ALIGNMENT, "get_alignment");
+	turn_begin(&c, &session, APIR_FN_BUFT_ALIGNMENT, "get_alignment");
 	assert_int_equal(call_run(&c), 0);
 	host_writes(0xff);
 	assert_true(cursor_read_u64(&c.reply, &v));
 	assert_int_equal(v, 12345);
-	call_end(&c);
+	turn_end(&c);
 }
 
 static void a_string_that_was_checked_stays_as_it_was_checked(void **state)
@@ -118,12 +111,12 @@ static void a_string_that_was_checked_stays_as_it_was_checked(void **state)
 
 	(void)state;
 	assert_true(cursor_write_string(&host.says, "a device"));
-	call_begin(&c, &session, APIR_FN_DEVICE_DESCRIPTION, "get_description");
+	turn_begin(&c, &session, APIR_FN_DEVICE_DESCRIPTION, "get_description");
 	assert_int_equal(call_run(&c), 0);
 	assert_true(cursor_read_string(&c.reply, &text));
 	host_writes(0xff); /* with no end */
 	assert_string_equal(text, "a device");
-	call_end(&c);
+	turn_end(&c);
 }
 
 static void no_more_is_read_than_is_expected(void **state)
@@ -132,11 +125,11 @@ static void no_more_is_read_than_is_expected(void **state)
 	struct call c;
 
 	(void)state;
-	call_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	turn_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
 	c.expects = sizeof(uint32_t);
 	assert_int_equal(call_run(&c), 0);
 	assert_false(cursor_read_u64(&c.reply, &v));
-	call_end(&c);
+	turn_end(&c);
 }
 
 static void an_answer_that_is_taken_back_is_none(void **state)
@@ -145,10 +138,10 @@ static void an_answer_that_is_taken_back_is_none(void **state)
 
 	(void)state;
 	host.word = 0;
-	call_begin(&c, &session, APIR_FN_BUFT_ALIGNMENT, "get_alignment");
+	turn_begin(&c, &session, APIR_FN_BUFT_ALIGNMENT, "get_alignment");
 	assert_int_equal(call_run(&c), -EPIPE);
 	assert_false(session_alive(&session));
-	call_end(&c);
+	turn_end(&c);
 }
 
 static void what_nobody_waits_for_takes_turns_where_there_is_memory_for_one_only(void **state)
@@ -158,17 +151,17 @@ static void what_nobody_waits_for_takes_turns_where_there_is_memory_for_one_only
 
 	(void)state;
 	host.blobs_left = 1;
-	call_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
-	first = call_slot(&c, false);
+	turn_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	first = queue_slot(&session.queue, false);
 	assert_non_null(first);
 	assert_true(call_post(&c, first, 0));
 	host.posted = first->reply.ptr;
-	assert_ptr_equal(call_slot(&c, false), first);
+	assert_ptr_equal(queue_slot(&session.queue, false), first);
 	assert_null(first->posted); /* it had its answer */
-	assert_null(call_slot(&c, true));
+	assert_null(queue_slot(&session.queue, true));
 	assert_true(session_alive(&session));
 	host.posted = NULL;
-	call_end(&c);
+	turn_end(&c);
 }
 
 static void what_could_not_be_posted_can_be_waited_for_and_nothing_is_spoiled(void **state)
@@ -178,8 +171,8 @@ static void what_could_not_be_posted_can_be_waited_for_and_nothing_is_spoiled(vo
 
 	(void)state;
 	host.blobs_left = 1;
-	call_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
-	slot = call_slot(&c, false);
+	turn_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	slot = queue_slot(&session.queue, false);
 	assert_non_null(slot);
 	host.has_no_memory = true;
 	assert_false(call_post(&c, slot, 0));
@@ -188,8 +181,8 @@ static void what_could_not_be_posted_can_be_waited_for_and_nothing_is_spoiled(vo
 	assert_true(session_alive(&session));
 	host.has_no_memory = false;
 	assert_int_equal(call_run(&c), 0);
-	assert_int_equal(host.answers_in, session.reply.res_id);
-	call_end(&c);
+	assert_int_equal(host.answers_in, session.channel.reply.res_id);
+	turn_end(&c);
 }
 
 static void programs_own(int sig)
@@ -214,15 +207,15 @@ static void memory_is_guarded_when_it_is_touched_and_no_sooner(void **state)
 
 	(void)state;
 	host.blobs_left = 1;
-	assert_int_equal(blob_make(&session, APIR_BLOB_GRANULE, &blob), 0);
+	assert_int_equal(blob_make(&session.blobs, APIR_BLOB_GRANULE, &blob), 0);
 	assert_int_equal(sigaction(SIGBUS, &own, NULL), 0);
-	call_enter(&c, &session, "synchronize");
-	call_settle(&c);
+	turn_enter(&c, &session, "synchronize");
+	queue_settle(&session.queue);
 	assert_true(is_programs_own());
-	call_end(&c);
-	call_begin(&c, &session, APIR_FN_BUFT_ALIGNMENT, "get_alignment");
+	turn_end(&c);
+	turn_begin(&c, &session, APIR_FN_BUFT_ALIGNMENT, "get_alignment");
 	assert_false(is_programs_own());
-	call_end(&c);
+	turn_end(&c);
 }
 
 static void what_is_on_its_way_is_guarded_when_it_is_waited_for(void **state)
@@ -233,17 +226,17 @@ static void what_is_on_its_way_is_guarded_when_it_is_waited_for(void **state)
 
 	(void)state;
 	host.blobs_left = 1;
-	call_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
-	slot = call_slot(&c, false);
+	turn_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	slot = queue_slot(&session.queue, false);
 	assert_non_null(slot);
 	assert_true(call_post(&c, slot, 0));
 	host.posted = slot->reply.ptr;
-	call_end(&c);
+	turn_end(&c);
 	assert_int_equal(sigaction(SIGBUS, &own, NULL), 0);
-	call_enter(&c, &session, "synchronize");
+	turn_enter(&c, &session, "synchronize");
 	assert_false(is_programs_own());
-	call_settle(&c);
-	call_end(&c);
+	queue_settle(&session.queue);
+	turn_end(&c);
 	host.posted = NULL;
 }
 

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "guest/command.h"
 #include "guest/session.h"
 #include "proto/util.h"
 #include "tests/support/fake_drm.h"
@@ -116,8 +115,8 @@ static int64_t run(bool long_wait, uint32_t limit_ms)
 {
 	uint8_t cmd[APIR_CMD_HEADER_SIZE];
 
-	return command_run(
-		&session, cmd, command_header(&session, cmd, APIR_FORWARD, 1, &session.reply), long_wait, limit_ms);
+	return channel_run(&session.channel, cmd,
+		channel_header(&session.channel, cmd, APIR_FORWARD, 1, &session.channel.reply), long_wait, limit_ms);
 }
 
 static void a_host_that_fences_would_end_is_sent_none(void **state)

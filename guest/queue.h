@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands that nobody waits for: each is posted in a slot, where it will be answered. Executed in the order in which they
+ * were sent, so that an answer says that everything before is done, too. Under the session's lock.
+ */
+#ifndef GUEST_QUEUE_H
+#define GUEST_QUEUE_H
+
+#include "guest/channel.h"
+#include "guest/loss.h"
+
+#define QUEUE_SLOTS  12
+#define SLOT_BUFFERS 4
+#define SLOT_DATA    0x8000 /* bytes of its own */
+
+/* Its memory is made when it is used first. */
+struct slot {
+	struct shm data, reply;
+	const char *posted; /* the command that is on its way; NULL: none */
+	bool has_status;    /* it answers with a ggml status */
+	uint64_t turn;      /* the order in which they were posted, and are done */
+	/* Should it fail, this is lost: loss.h. */
+	struct stream *owner;
+	struct touched touched;
+	struct buffer *few[SLOT_BUFFERS]; /* `touched` of a void call */
+	/* Told once of how it went. NULL: nobody is. */
+	void (*done)(void *user, bool ok);
+	void *user;
+};
+
+struct queue {
+	struct channel *channel;
+	struct complaints *complaints;
+	struct slot slots[QUEUE_SLOTS];
+	uint64_t turns; /* commands posted so far */
+};
+
+/* A slot that is free, waiting for one if need be; data: with SLOT_DATA bytes of its own. NULL: none is to be had. What
+ * is posted in it is nobody's and touches nothing, unless the caller says otherwise in it. */
+struct slot *queue_slot(struct queue *q, bool data);
+/* What is posted in it writes to the buffer. False: it writes to SLOT_BUFFERS others already. */
+bool slot_writes(struct slot *slot, struct buffer *b);
+/* What queue_post() is told: another command follows at once; it answers with a ggml status, and may take long. */
+#define POST_MORE   1u
+#define POST_STATUS 2u
+/* Sends a command whose header says that the slot's reply blob takes its answer: should that be a failure, it is reported
+ * and noted in loss.h. 0; -EPIPE, -EAGAIN: it couldn't be sent, which was reported, and is the caller's to note. */
+int queue_post(struct queue *q, struct slot *slot, const char *name, const void *cmd, size_t size, unsigned flags);
+/* Waits for what was posted in the slot, if anything, and for all before it. */
+void queue_settle_slot(struct queue *q, struct slot *slot);
+/* Waits for everything that was posted. */
+void queue_settle(struct queue *q);
+/* Sends a command, and waits for its answer in the channel's reply blob: the host's code, or -errno as channel_run(). Then all
+ * that was posted is settled, too. */
+int64_t queue_run(struct queue *q, const void *cmd, size_t size, bool long_wait);
+/* Whether anything is on its way. */
+bool queue_busy(const struct queue *q);
+/* Gives its memory back. */
+void queue_close(struct queue *q);
+
+#endif
