@@ -28,37 +28,75 @@ static struct buffer *buffer_context(const struct abi_buffer *b)
 	return b->context;
 }
 
-/* Nothing that is collected or posted may mean it any more. */
-static void buffer_forget(struct buffer *own)
+/* Freed by the program, and to be freed on the host with this thread's next call about buffers: there was no memory to send
+ * it, or it came from a signal handler within another call, which may have the buffer in hand. */
+static _Thread_local struct buffer *_Atomic left;
+
+static void buffer_leave(struct buffer *own)
+{
+	struct buffer *first = atomic_load(&left);
+
+	atomic_store(&own->object, NULL);
+	do
+		own->left = first;
+	while (!atomic_compare_exchange_weak(&left, &first, own));
+}
+
+/* Nothing that is collected or posted may mean it any more. False: the host couldn't be told. */
+static bool buffer_forget(struct buffer *own)
 {
 	struct session *s = &plugin.session;
 	struct call c;
+	bool told = true;
 
 	turn_begin(&c, s, APIR_FN_BUFFER_FREE, "free_buffer");
 	if (session_alive(s)) {
 		call_u64(&c, own->handle);
-		(void)call_run(&c);
+		told = call_run(&c) != -EAGAIN;
 	}
-	queue_settle(&c.session->queue);
-	loss_buffer_end(own);
-	atomic_fetch_add(&epoch, 1);
+	if (told) {
+		queue_settle(&c.session->queue);
+		loss_buffer_end(own);
+		atomic_fetch_add(&epoch, 1);
+	}
 	turn_end(&c);
+	return told;
 }
 
-/* Within another call, which may have it in hand, the host's memory stays until the program's end. */
+static void buffer_release(struct buffer *own)
+{
+	munmap(own->base, own->size);
+	free(own);
+}
+
+static void buffers_left_free(void)
+{
+	struct buffer *b = atomic_exchange(&left, NULL), *next;
+	bool told = true;
+
+	for (; b; b = next) {
+		next = b->left;
+		told = told && buffer_forget(b);
+		if (told)
+			buffer_release(b);
+		else
+			buffer_leave(b);
+	}
+}
+
 static void buffer_free(struct abi_buffer *b)
 {
 	struct buffer *own = buffer_context(b);
 
-	if (entry_begin("free_buffer")) {
-		buffer_forget(own);
+	if (entry_begin(NULL)) {
+		buffer_leave(own);
+		buffers_left_free();
 		entry_end();
-	} else if (!connection_forked()) {
-		atomic_store(&own->object, NULL);
-		return;
+	} else if (connection_forked()) {
+		buffer_release(own);
+	} else {
+		buffer_leave(own);
 	}
-	munmap(own->base, own->size);
-	free(own);
 }
 
 static void *buffer_base(struct abi_buffer *b)
@@ -339,10 +377,8 @@ static struct abi_buffer *buffer_make(size_t size)
 		return NULL;
 	}
 	made = buffer_place(b, size);
-	if (!made) {
-		munmap(b->base, b->size);
-		free(b);
-	}
+	if (!made)
+		buffer_release(b);
 	return made;
 }
 
@@ -351,6 +387,7 @@ struct abi_buffer *buffer_new(size_t size)
 	struct abi_buffer *made = NULL;
 
 	if (entry_begin("alloc_buffer")) {
+		buffers_left_free();
 		made = buffer_make(size);
 		entry_end();
 	} else {

@@ -18,6 +18,7 @@ struct buffer {
 	/* loss.c's */
 	_Atomic uint64_t taints;
 	struct buffer *next, **link;
+	struct buffer *left; /* buffer.c's: another that is still to be freed */
 };
 
 /* Makes a buffer of the host's, NULL when it has no memory. */

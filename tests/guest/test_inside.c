@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A signal handler that calls the device while the same thread is within a call, as the handler of llama.cpp's programs
- * does: nothing hangs, nothing is corrupted, and the handler has an answer. And a thread that is cancelled within a call.
+ * does: nothing hangs, nothing is corrupted, and the handler has an answer. And a thread that is cancelled within a call,
+ * and a buffer that is freed there.
  */
 #include "tests/guest/scenario.h"
 
@@ -250,6 +251,42 @@ static void cancelled(void *unused)
 	program_end(&p);
 }
 
+static struct abi_buffer *victim;
+
+static void on_line(int32_t level, const char *text, void *p)
+{
+	struct abi_buffer *b = victim;
+
+	(void)level, (void)text;
+	victim = NULL;
+	if (b)
+		((const struct program *)p)->g.buffer_free(b);
+}
+
+/* The host refuses a reading, which is told within the call. */
+static void freed_within(void *unused)
+{
+	struct program p;
+	struct net n;
+	float v[2];
+	size_t base;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	net_make(&n, &p, p.gpu, 64, 4, 1);
+	base = process_memory(server_worker(&server));
+	victim = host_buffer(&p);
+	CHECK(host_holds(&p, base, 1));
+	p.g.log_set(on_line, &p);
+	n.buffer->iface.get_tensor(n.buffer, n.output, v, (size_t)1 << 30, sizeof v);
+	p.g.log_set(NULL, NULL);
+	CHECK(!victim);
+	CHECK(host_holds(&p, base, 1));
+	net_free(&n, &p);
+	CHECK(host_holds(&p, base, 0));
+	program_end(&p);
+}
+
 static void does_not_hang(void *what)
 {
 	void (*const *run)(void *) = what;
@@ -283,11 +320,20 @@ static void a_thread_that_is_cancelled_within_a_call_leaves_the_device_to_the_ot
 	assert_int_equal(child_run(does_not_hang, &run), 0);
 }
 
+static void a_buffer_that_is_freed_within_a_call_ends_on_the_host_with_the_next_one_about_buffers(void **state)
+{
+	void (*run)(void *) = freed_within;
+
+	(void)state;
+	assert_int_equal(child_run(does_not_hang, &run), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_handler_that_calls_within_a_call_has_an_answer_and_spoils_nothing),
 		cmocka_unit_test(a_thread_that_is_cancelled_within_a_call_leaves_the_device_to_the_others),
+		cmocka_unit_test(a_buffer_that_is_freed_within_a_call_ends_on_the_host_with_the_next_one_about_buffers),
 	};
 	int failed;
 

@@ -5,11 +5,11 @@
  */
 #include "tests/guest/scenario.h"
 
+#include <dlfcn.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "proto/util.h"
-#include "tests/support/process.h"
 
 #define BYTES ((size_t)12 << 20) /* in more pieces than there is memory for yet */
 
@@ -168,9 +168,57 @@ static void what_is_written_arrives_where_no_answer_can_be_posted_either(void **
 	unsetenv("GGML_VIRTGPU_PROTOCOL");
 }
 
+static void run_that_frees_in_vain(void *unused)
+{
+	struct abi_buffer *first, *second;
+	struct program p;
+	bool *unsent;
+	size_t base;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	unsent = dlsym(dlopen(getenv("TEST_PLUGIN"), RTLD_NOW | RTLD_NOLOAD), "plugin_unsent");
+	CHECK(unsent);
+	base = process_memory(server_worker(&server));
+	first = host_buffer(&p);
+	second = host_buffer(&p);
+	CHECK(host_holds(&p, base, 2));
+	*unsent = true;
+	p.g.buffer_free(first);
+	*unsent = false;
+	CHECK(host_holds(&p, base, 2));
+	p.g.buffer_free(second);
+	CHECK(host_holds(&p, base, 0));
+	first = host_buffer(&p);
+	*unsent = true;
+	p.g.buffer_free(first);
+	*unsent = false;
+	second = host_buffer(&p);
+	CHECK(host_holds(&p, base, 1));
+	p.g.buffer_free(second);
+	program_end(&p);
+}
+
+/* By the door: a ring needs no memory. */
+static void a_buffer_whose_end_cannot_be_sent_ends_on_the_host_with_the_next_call_about_buffers(void **state)
+{
+	char plugin[512], *heard;
+
+	(void)state;
+	snprintf(plugin, sizeof plugin, "%s", test_path("TEST_PLUGIN"));
+	setenv("TEST_PLUGIN", test_path("TEST_PLUGIN_UNSENT"), 1);
+	setenv("GGML_VIRTGPU_PROTOCOL", "0.2", 1);
+	assert_int_equal(child_run_heard(run_that_frees_in_vain, NULL, &heard), 0);
+	assert_non_null(strstr(heard, ": free_buffer: not sent: this system has no memory for it"));
+	free(heard);
+	setenv("TEST_PLUGIN", plugin, 1);
+	unsetenv("GGML_VIRTGPU_PROTOCOL");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_buffer_whose_end_cannot_be_sent_ends_on_the_host_with_the_next_call_about_buffers),
 		cmocka_unit_test(a_program_without_descriptors_is_told_so),
 		cmocka_unit_test(a_host_that_gives_none_is_said_to_know_why),
 		cmocka_unit_test(what_is_written_arrives_where_no_answer_can_be_posted_either),
