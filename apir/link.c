@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "apir/worker.h"
+#include "platform/parcel.h"
 #include "proto/util.h"
 
 #define MAX_QUEUED     (4u << 20)
@@ -55,28 +56,14 @@ int link_start(struct link *l, const char *path, uint32_t ctx_id)
 
 static int message_send(int sock, const void *head, size_t head_size, const void *payload, size_t size, int fd)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec iov[2] = { { (void *)(uintptr_t)head, head_size }, { (void *)(uintptr_t)payload, size } };
-	struct msghdr m = { .msg_iov = iov, .msg_iovlen = size ? 2 : 1 };
-	struct cmsghdr *c;
+	const struct iovec iov[] = { { (void *)(uintptr_t)head, head_size }, { (void *)(uintptr_t)payload, size } };
+	ssize_t n = parcel_send(sock, iov, size ? 2 : 1, fd);
 
-	if (fd >= 0) {
-		m.msg_control = control.space;
-		m.msg_controllen = sizeof control.space;
-		c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof fd);
-	}
-	if (sendmsg(sock, &m, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+	if (n >= 0)
 		return 0;
-	if (errno == ENOBUFS || errno == ETOOMANYREFS)
+	if (n == -ENOBUFS || n == -ETOOMANYREFS)
 		return -EBUSY;
-	return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EPIPE;
+	return n == -EAGAIN || n == -EINTR ? -EAGAIN : -EPIPE;
 }
 
 static int server_connect(const char *path)

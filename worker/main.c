@@ -20,6 +20,7 @@
 #include "apir/log.h"
 #include "apir/worker_wire.h"
 #include "platform/clock.h"
+#include "platform/parcel.h"
 #include "platform/process.h"
 #include "platform/self.h"
 #include "proto/cursor.h"
@@ -75,69 +76,40 @@ static int64_t spin_ns(void)
 	return ns;
 }
 
-/* recvmsg; -1 and EAGAIN: there is something in the ring instead. It looks for a while before it sleeps: commands come in bursts,
- * and waking up costs more than looking. */
-static ssize_t receive(struct msghdr *h)
+/* One message, with at most one descriptor (*fd, else -1). Its size, 0 at the end, or -errno; -EAGAIN: there is something in
+ * the ring instead. It looks for a while before it sleeps: commands come in bursts, and waking up costs more than looking. */
+static ssize_t receive(const struct iovec *iov, size_t n_iov, int *fd)
 {
 	int64_t until = clock_ns() + spin_ns();
+	int n_fds;
 	ssize_t n;
 
 	do {
-		n = recvmsg(WORKER_FD, h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-		for (int i = 0; n < 0 && errno == EAGAIN && i < LOOKS; i++) {
+		n_fds = 1;
+		n = parcel_recv(WORKER_FD, iov, n_iov, fd, &n_fds, MSG_DONTWAIT);
+		for (int i = 0; n == -EAGAIN && i < LOOKS; i++) {
 			if (queue_ready())
-				return -1;
+				return -EAGAIN;
 			cpu_relax();
 		}
-	} while (n < 0 && errno == EAGAIN && clock_ns() < until);
+	} while (n == -EAGAIN && clock_ns() < until);
 	inbox_park();
-	while (n < 0 && (errno == EAGAIN || errno == EINTR) && !queue_ready())
-		n = recvmsg(WORKER_FD, h, MSG_CMSG_CLOEXEC);
-	inbox_unpark();
-	if (n < 0 && queue_ready())
-		errno = EAGAIN;
-	return n;
-}
-
-/* The descriptor that came; where there are several they are closed: -1. */
-static int only_descriptor(const struct cmsghdr *c)
-{
-	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	int fd = -1;
-
-	for (size_t i = 0; i < n; i++) {
-		memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-		if (n > 1)
-			close(fd);
+	while ((n == -EAGAIN || n == -EINTR) && !queue_ready()) {
+		n_fds = 1;
+		n = parcel_recv(WORKER_FD, iov, n_iov, fd, &n_fds, 0);
 	}
-	return n == 1 ? fd : -1;
+	inbox_unpark();
+	if (n_fds != 1)
+		*fd = -1;
+	return n < 0 && queue_ready() ? -EAGAIN : n;
 }
 
-/* One message, with at most one descriptor. Its size, 0 at the end, -1 and errno; EAGAIN: there is something in the ring. */
 static ssize_t message_recv(struct worker_msg *m, uint8_t *payload, size_t room, int *fd)
 {
-	union {
-		char space[CMSG_SPACE(4 * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov[2] = { { m, sizeof *m }, { payload, room } };
-	struct msghdr h = {
-		.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof control.space
-	};
-	const struct cmsghdr *c;
-	ssize_t n;
+	const struct iovec iov[] = { { m, sizeof *m }, { payload, room } };
+	ssize_t n = receive(iov, ARRAY_SIZE(iov), fd);
 
-	*fd = -1;
-	n = receive(&h);
-	if (n <= 0)
-		return n;
-	c = CMSG_FIRSTHDR(&h);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		*fd = only_descriptor(c);
-	if (n >= (ssize_t)sizeof *m)
-		return n;
-	errno = EBADMSG;
-	return -1;
+	return n > 0 && n < (ssize_t)sizeof *m ? -EBADMSG : n;
 }
 
 static int commands_run(uint32_t ctx_id, uint8_t *payload, size_t size)
@@ -227,7 +199,7 @@ int main(int argc, char **argv)
 		n = message_recv(&m, payload, sizeof payload, &fd);
 		if (n > 0)
 			message_serve(ctx_id, &m, payload, (size_t)n - sizeof m, fd);
-		else if (n < 0 && errno == EAGAIN)
+		else if (n == -EAGAIN)
 			queue_run(ctx_id);
 		else
 			break;

@@ -12,8 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
+
+#include "platform/parcel.h"
 
 #define STREAM_INPUT_MIN 16384u
 
@@ -111,42 +111,18 @@ int stream_queue(struct stream *s, const void *data, size_t size, int fd)
 	return 0;
 }
 
-static ssize_t send_with_fd(struct stream *s, int fd)
-{
-	union {
-		struct cmsghdr hdr;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { .iov_base = s->out + s->out_start, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof control.space,
-	};
-
-	control.hdr.cmsg_level = SOL_SOCKET;
-	control.hdr.cmsg_type = SCM_RIGHTS;
-	control.hdr.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control.hdr), &fd, sizeof fd);
-	return sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
 int stream_flush(struct stream *s)
 {
 	while (stream_pending(s)) {
 		bool carries = s->fd_count && s->fds[0].at == s->out_start;
 		size_t end = s->fd_count ? s->fds[0].at : s->out_end;
-		ssize_t n;
+		const struct iovec iov = { s->out + s->out_start, carries ? 1 : end - s->out_start };
+		ssize_t n = parcel_send(s->fd, &iov, 1, carries ? s->fds[0].fd : -1);
 
-		if (carries)
-			n = send_with_fd(s, s->fds[0].fd);
-		else
-			n = send(s->fd, s->out + s->out_start, end - s->out_start, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR)
 			continue;
 		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
+			return n == -EAGAIN ? 0 : (int)n;
 		if (carries) {
 			close(s->fds[0].fd);
 			memmove(s->fds, s->fds + 1, --s->fd_count * sizeof s->fds[0]);

@@ -2,7 +2,7 @@
 /*
  * Framing of vhost-user messages over a Unix socket. Reading is a small state machine, so that half a message
  * never holds up the device: the header first, then as much body as it announces. Descriptors arrive with the
- * first byte; whatever exceeds the fixed table, or is left over once a message is handled, is closed.
+ * first byte; more than the fixed table holds end the connection, what is left over once a message is handled is closed.
  */
 #include "protocol.h"
 
@@ -10,7 +10,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
+
+#include "platform/parcel.h"
 
 /* QEMU reads what it asked for; a peer that doesn't for this long is gone. */
 #define SEND_TIMEOUT_MS 10000
@@ -33,44 +34,23 @@ void vu_channel_close(struct vu_channel *c)
 	c->fd = -1;
 }
 
-static void keep_fds(struct vu_channel *c, const struct cmsghdr *cm)
-{
-	size_t n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	int fd;
-
-	for (size_t i = 0; i < n; i++) {
-		memcpy(&fd, CMSG_DATA(cm) + i * sizeof fd, sizeof fd);
-		if (c->fd_count < VU_FDS_MAX)
-			c->fds[c->fd_count++] = fd;
-		else
-			close(fd);
-	}
-}
-
 /* One recvmsg() into [dst, dst + want); the bytes read, 0 when none are there, or -errno. */
 static ssize_t receive(struct vu_channel *c, void *dst, size_t want)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(VU_FDS_MAX * sizeof(int))];
-	struct iovec iov = { .iov_base = dst, .iov_len = want };
-	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
-	};
+	const struct iovec iov = { dst, want };
 	ssize_t n;
+	int fds;
 
-	do
-		n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
+	do {
+		fds = (int)(VU_FDS_MAX - c->fd_count);
+		n = parcel_recv(c->fd, &iov, 1, c->fds + c->fd_count, &fds, MSG_DONTWAIT);
+	} while (n == -EINTR);
 	if (n < 0)
-		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
-	for (struct cmsghdr *cm = CMSG_FIRSTHDR(&m); cm; cm = CMSG_NXTHDR(&m, cm))
-		if (cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS)
-			keep_fds(c, cm);
-	if (n == 0)
-		return -ECONNRESET;
-	/* The kernel dropped descriptors: the message would be handled without what it needs. */
-	if (m.msg_flags & MSG_CTRUNC)
-		return -EMFILE;
-	return n;
+		return n == -EAGAIN ? 0 : n;
+	if (fds < 0) /* the message would be handled without what it needs */
+		return fds;
+	c->fd_count += (unsigned)fds;
+	return n ? n : -ECONNRESET;
 }
 
 int vu_channel_read(struct vu_channel *c)
@@ -115,42 +95,30 @@ int vu_channel_take_fd(struct vu_channel *c, unsigned i)
 int vu_channel_send(struct vu_channel *c, uint32_t request, uint32_t flags, const void *body, uint32_t size, int fd)
 {
 	struct vu_header hdr = { .request = request, .flags = VU_VERSION | flags, .size = size };
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fd)] = { 0 };
 	size_t sent = 0, all = sizeof hdr + size;
 
 	while (sent < all) {
 		struct iovec iov[2];
-		struct msghdr m = { .msg_iov = iov, .msg_iovlen = 0 };
+		size_t n_iov = 0;
 		ssize_t n;
 
 		if (sent < sizeof hdr)
-			iov[m.msg_iovlen++] = (struct iovec){ (char *)&hdr + sent, sizeof hdr - sent };
+			iov[n_iov++] = (struct iovec){ (char *)&hdr + sent, sizeof hdr - sent };
 		if (size) {
 			size_t at = sent > sizeof hdr ? sent - sizeof hdr : 0;
 
-			iov[m.msg_iovlen++] = (struct iovec){ (char *)body + at, size - at };
+			iov[n_iov++] = (struct iovec){ (char *)body + at, size - at };
 		}
-		if (fd >= 0 && sent == 0) {
-			struct cmsghdr *cm;
-
-			m.msg_control = control;
-			m.msg_controllen = sizeof control;
-			cm = CMSG_FIRSTHDR(&m);
-			cm->cmsg_level = SOL_SOCKET;
-			cm->cmsg_type = SCM_RIGHTS;
-			cm->cmsg_len = CMSG_LEN(sizeof fd);
-			memcpy(CMSG_DATA(cm), &fd, sizeof fd);
-		}
-		n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = parcel_send(c->fd, iov, n_iov, sent ? -1 : fd);
 		if (n >= 0) {
 			sent += (size_t)n;
-		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		} else if (n == -EAGAIN) {
 			struct pollfd p = { .fd = c->fd, .events = POLLOUT };
 
 			if (poll(&p, 1, SEND_TIMEOUT_MS) == 0)
 				return -ETIMEDOUT;
-		} else if (errno != EINTR) {
-			return -errno;
+		} else if (n != -EINTR) {
+			return (int)n;
 		}
 	}
 	return 0;

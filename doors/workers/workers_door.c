@@ -8,11 +8,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "apir/log.h"
 #include "apir/worker.h"
 #include "apir/worker_wire.h"
+#include "platform/parcel.h"
 #include "proto/util.h"
 
 #define REQUEST_MS 5000 /* for the request to come */
@@ -21,29 +21,17 @@
 /* The worker's socket, or -errno. */
 static int request_receive(int conn, uint32_t *ctx_id)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
 	struct worker_request r;
-	struct iovec iov = { &r, sizeof r };
-	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
-	};
+	const struct iovec iov = { &r, sizeof r };
 	struct pollfd p = { .fd = conn, .events = POLLIN };
 	AUTO_CLOSE int sock = -1;
-	const struct cmsghdr *c;
 	socklen_t len = sizeof(int);
-	int type;
-	ssize_t n;
+	int type, fds = 1;
 
 	if (poll(&p, 1, REQUEST_MS) <= 0)
 		return -ETIMEDOUT;
-	n = recvmsg(conn, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&sock, CMSG_DATA(c), sizeof sock);
-	if (n != sizeof r || r.magic != WORKER_REQUEST_MAGIC || sock < 0)
+	if (parcel_recv(conn, &iov, 1, &sock, &fds, MSG_DONTWAIT) != sizeof r || r.magic != WORKER_REQUEST_MAGIC ||
+		fds != 1)
 		return -EPROTO;
 	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET)
 		return -ENOTSOCK;

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 
 #include "guest/transport/deadline.h"
+#include "platform/parcel.h"
 #include "proto/util.h"
 
 #define REPLY_MAX     65536u /* bytes; more is no vtest server */
@@ -138,28 +138,29 @@ int vtest_send(struct vtest *v, uint32_t command, const void *data, size_t size)
 	return vtest_send_raw(v, &msg, sizeof msg.h + size);
 }
 
-/* Reads exactly `size` bytes; the control data, if any, comes with the first of them. */
-static int receive_all(struct vtest *v, void *data, size_t size, struct msghdr *msg)
+/* Reads exactly `size` bytes. fd, n_fds as of parcel_recv(): what comes along comes with the first of them. */
+static int receive_all(struct vtest *v, void *data, size_t size, int *fd, int *n_fds)
 {
 	int64_t deadline = deadline_after(v->timeout_ms);
 	struct iovec iov = { .iov_base = data, .iov_len = size };
+	int room = *n_fds;
 
 	if (v->broken)
 		return -EPIPE;
-	msg->msg_iov = &iov;
-	msg->msg_iovlen = 1;
 	while (iov.iov_len) {
-		ssize_t n = recvmsg(v->fd, msg, MSG_CMSG_CLOEXEC);
+		ssize_t n;
 		int err;
 
+		*n_fds = room;
+		n = parcel_recv(v->fd, &iov, 1, fd, n_fds, 0);
 		if (n > 0) {
 			iov.iov_base = (uint8_t *)iov.iov_base + n;
 			iov.iov_len -= (size_t)n;
 			continue;
 		}
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR)
 			continue;
-		err = !n ? -EPIPE : errno == EAGAIN ? wait_for(v, POLLIN, deadline) : -errno;
+		err = !n ? -EPIPE : n == -EAGAIN ? wait_for(v, POLLIN, deadline) : (int)n;
 		if (err < 0)
 			return broke(v, err);
 	}
@@ -168,9 +169,9 @@ static int receive_all(struct vtest *v, void *data, size_t size, struct msghdr *
 
 static int receive_bytes(struct vtest *v, void *data, size_t size)
 {
-	struct msghdr msg = { 0 };
+	int none = 0;
 
-	return receive_all(v, data, size, &msg);
+	return receive_all(v, data, size, NULL, &none);
 }
 
 static int receive_skip(struct vtest *v, size_t size)
@@ -207,27 +208,13 @@ int vtest_receive(struct vtest *v, uint32_t command, void *data, size_t min, siz
 
 int vtest_receive_fd(struct vtest *v)
 {
-	union {
-		struct cmsghdr hdr;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	/* CMSG_LEN, not CMSG_SPACE: the padding behind one descriptor would hold a second */
-	struct msghdr msg = { .msg_control = control.space, .msg_controllen = CMSG_LEN(sizeof(int)) };
-	const struct cmsghdr *c;
+	int fd, n_fds = 1, err;
 	uint8_t byte;
-	int fd, err;
 
-	err = receive_all(v, &byte, 1, &msg);
-	if (err < 0)
-		return err;
-	if (msg.msg_flags & MSG_CTRUNC) /* one came, and there was no room for it */
-		return -EMFILE;
-	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
-		return -ENOENT;
-	memcpy(&fd, CMSG_DATA(c), sizeof fd);
-	fd = fd_above_std(fd);
-	return fd < 0 ? -errno : fd;
+	err = receive_all(v, &byte, 1, &fd, &n_fds);
+	if (err < 0 || n_fds < 0)
+		return err < 0 ? err : n_fds;
+	return n_fds ? fd : -ENOENT;
 }
 
 static int busy_wait_receive(struct vtest *v)
