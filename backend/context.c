@@ -6,11 +6,71 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
 #include "backend/log.h"
 
 #define FAKE_ALIGN (UINT64_C(1) << 21)
+
+static const char *context_config_get(void *user, const char *key)
+{
+	const struct backend_context *ctx = user;
+
+	return ctx->callbacks->get_config(ctx->id, key);
+}
+
+void context_close(struct backend_context *ctx)
+{
+	const struct counters *c = &ctx->counters;
+	struct buffer *b;
+	uint32_t pos = 0;
+
+	graph_store_clear(&ctx->graphs, &ctx->lib.fn);
+	graph_incoming_fini(&ctx->incoming);
+	while ((b = handle_next(&ctx->handles, OBJ_BUFFER, &pos)))
+		context_free_buffer(ctx, b);
+	handle_table_fini(&ctx->handles);
+	library_close(&ctx->lib);
+	if (c->graphs || c->refused)
+		backend_log(ABI_LOG_INFO,
+			"context %" PRIu32 ": %" PRIu64 " commands, %" PRIu64 " graphs computed (%" PRIu64
+			" reused, %" PRIu64 " of them named again), %" PRIu64 " nodes, %" PRIu64 " bytes set, %" PRIu64
+			" bytes read, %" PRIu64 " refusals",
+			ctx->id, c->commands, c->graphs, c->graphs_reused, c->graphs_again, c->nodes, c->bytes_set,
+			c->bytes_get, c->refused);
+	free(ctx);
+}
+
+/* What the wire's numbers mean before names are told. */
+static void context_numbers_start(struct backend_context *ctx)
+{
+	struct abi_names canonical;
+
+	abi_names_canonical(&canonical);
+	abi_numbers_map(&ctx->numbers, &canonical, &ctx->lib.names);
+}
+
+struct backend_context *context_open(uint32_t id, struct apir_callbacks *callbacks, uint32_t *code)
+{
+	struct backend_context *ctx = calloc(1, sizeof *ctx);
+
+	*code = APIR_LOAD_INIT + APIR_INIT_NO_MEMORY;
+	if (!ctx)
+		return NULL;
+	ctx->id = id;
+	ctx->callbacks = callbacks;
+	ctx->next_fake = FAKE_BASE;
+	handle_table_init(&ctx->handles, MAX_OBJECTS);
+	*code = library_open(&ctx->lib, context_config_get, ctx);
+	if (*code == APIR_LOAD_INIT + APIR_INIT_OK) {
+		context_numbers_start(ctx);
+		ctx->buft_handle = handle_add(&ctx->handles, OBJ_BUFT, ctx->lib.buft);
+		if (ctx->buft_handle)
+			return ctx;
+		*code = APIR_LOAD_INIT + APIR_INIT_NO_MEMORY;
+	}
+	context_close(ctx);
+	return NULL;
+}
 
 bool context_shm_size(struct backend_context *ctx, uint32_t res_id, uint64_t *size)
 {
@@ -45,38 +105,25 @@ void *context_shm(struct backend_context *ctx, uint32_t res_id, uint64_t off, ui
 
 uint64_t context_add_buffer(struct backend_context *ctx, struct abi_buffer *ggml, void *mapping, uint64_t mapping_size)
 {
-	struct buffer *b = malloc(sizeof *b);
+	struct buffer *b = buffer_adopt(&ctx->lib.fn, ggml, mapping, mapping_size);
 	uint64_t handle;
 
-	if (!b) {
-		ctx->lib.fn.buffer_free(ggml);
-		if (mapping)
-			munmap(mapping, mapping_size);
+	if (!b)
 		return 0;
-	}
-	*b = (struct buffer){
-		.ggml = ggml,
-		.size = ctx->lib.fn.buffer_get_size(ggml),
-		.mapping = mapping,
-		.fake = ctx->next_fake,
-	};
-	b->base = b->size ? ctx->lib.fn.buffer_get_base(ggml) : NULL;
 	handle = handle_add(&ctx->handles, OBJ_BUFFER, b);
 	if (!handle) {
-		context_free_buffer(ctx, b);
+		buffer_release(&ctx->lib.fn, b);
 		return 0;
 	}
+	b->fake = ctx->next_fake;
 	ctx->next_fake = round_up(ctx->next_fake + b->size, FAKE_ALIGN) + FAKE_ALIGN;
 	return handle;
 }
 
 void context_free_buffer(struct backend_context *ctx, struct buffer *b)
 {
-	graph_store_drop(&ctx->graphs, &ctx->lib.fn, b);
-	ctx->lib.fn.buffer_free(b->ggml);
-	if (b->mapping)
-		munmap(b->mapping, b->size);
-	free(b);
+	graph_store_leave(&ctx->graphs, &ctx->lib.fn, b);
+	buffer_release(&ctx->lib.fn, b);
 }
 
 void context_refuse(struct backend_context *ctx, const char *fmt, ...)

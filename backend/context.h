@@ -7,6 +7,7 @@
 #define BACKEND_CONTEXT_H
 
 #include "backend/apir_backend.h"
+#include "backend/graph_incoming.h"
 #include "backend/graph_store.h"
 #include "backend/library.h"
 #include "proto/apir_wire.h"
@@ -17,17 +18,6 @@ enum object_type { OBJ_BUFT = 1, OBJ_BUFFER = 2 };
 #define MAX_OBJECTS 65536
 /* Made-up addresses start here, each buffer's apart from the others': nothing in them tells of the host. */
 #define FAKE_BASE (UINT64_C(1) << 44)
-
-struct buffer {
-	struct abi_buffer *ggml;
-	char *base;    /* in our address space; the guest never learns it */
-	uint64_t size; /* bytes */
-	uint64_t fake; /* the base that upstream's guests are told */
-	int32_t usage; /* as the guest told it last */
-	void *mapping; /* our own mapping of a blob, for buffers on guest memory; else NULL */
-	uint32_t res;  /* then: the blob, */
-	uint64_t blob; /* and which of those that were called so */
-};
 
 struct counters {
 	uint64_t commands, graphs, graphs_reused, graphs_again, nodes, bytes_set, bytes_get, refused;
@@ -44,8 +34,14 @@ struct backend_context {
 	uint64_t features;          /* agreed by hello; APIR_FEATURE_* */
 	struct abi_numbers numbers; /* from the wire's to the library's */
 	struct graph_store graphs;
+	struct graph_incoming incoming;
 	struct counters counters;
 };
+
+/* NULL, and *code says why (apir_backend.h): the context is open where that is a success. */
+struct backend_context *context_open(uint32_t id, struct apir_callbacks *callbacks, uint32_t *code);
+/* Frees all that it has. */
+void context_close(struct backend_context *ctx);
 
 /* The blob's bytes [off, off + n), NULL when the context has no such blob or it is too small. Guest-writable:
  * copy before looking. Sizes are the host's word ("apir.blob.<id>.size"); a host that doesn't tell is trusted. */

@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The three exported functions: the table of contexts, and the table of functions.
- *
- * Contexts are found under a lock; what one does happens outside of it, so that they don't wait for each other.
- */
+/* The table of functions. */
 #include "backend/functions.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 
 #include "backend/log.h"
-
-#define EXPORT       __attribute__((visibility("default")))
-#define MAX_CONTEXTS 256
 
 static const struct {
 	const char *name;
@@ -70,130 +62,17 @@ static backend_fn *function_find(uint32_t number, const char **name)
 	return NULL;
 }
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct backend_context *contexts[MAX_CONTEXTS];
-
-/* With id's context: its slot; without: a free one; NULL: all are taken. Under the lock. */
-static struct backend_context **slot_for(uint32_t id)
+uint32_t dispatch(struct backend_context *ctx, uint32_t number, struct cursor *in, struct cursor *out)
 {
-	struct backend_context **empty = NULL;
-
-	for (size_t i = 0; i < MAX_CONTEXTS; i++) {
-		if (contexts[i] && contexts[i]->id == id)
-			return &contexts[i];
-		if (!contexts[i] && !empty)
-			empty = &contexts[i];
-	}
-	return empty;
-}
-
-static struct backend_context *context_find(uint32_t id)
-{
-	struct backend_context **slot, *ctx;
-
-	pthread_mutex_lock(&lock);
-	slot = slot_for(id);
-	ctx = slot ? *slot : NULL;
-	pthread_mutex_unlock(&lock);
-	return ctx;
-}
-
-static const char *config_get(void *user, const char *key)
-{
-	const struct backend_context *ctx = user;
-
-	return ctx->callbacks->get_config(ctx->id, key);
-}
-
-static void context_end(struct backend_context *ctx)
-{
-	const struct counters *c = &ctx->counters;
-	struct buffer *b;
-	uint32_t pos = 0;
-
-	graph_store_fini(&ctx->graphs, &ctx->lib.fn);
-	while ((b = handle_next(&ctx->handles, OBJ_BUFFER, &pos)))
-		context_free_buffer(ctx, b);
-	handle_table_fini(&ctx->handles);
-	library_close(&ctx->lib);
-	if (c->graphs || c->refused)
-		backend_log(ABI_LOG_INFO,
-			"context %" PRIu32 ": %" PRIu64 " commands, %" PRIu64 " graphs computed (%" PRIu64
-			" reused, %" PRIu64 " of them named again), %" PRIu64 " nodes, %" PRIu64 " bytes set, %" PRIu64
-			" bytes read, %" PRIu64 " refusals",
-			ctx->id, c->commands, c->graphs, c->graphs_reused, c->graphs_again, c->nodes, c->bytes_set,
-			c->bytes_get, c->refused);
-	free(ctx);
-}
-
-EXPORT uint32_t apir_backend_initialize(uint32_t ctx_id, struct apir_callbacks *callbacks)
-{
-	struct backend_context *ctx, **slot;
-	uint32_t code;
-
-	backend_log_open();
-	if (context_find(ctx_id))
-		return APIR_LOAD_INIT + APIR_INIT_ALREADY;
-	ctx = calloc(1, sizeof *ctx);
-	if (!ctx)
-		return APIR_LOAD_INIT + APIR_INIT_NO_MEMORY;
-	ctx->id = ctx_id;
-	ctx->callbacks = callbacks;
-	ctx->next_fake = FAKE_BASE;
-	handle_table_init(&ctx->handles, MAX_OBJECTS);
-	code = library_open(&ctx->lib, config_get, ctx);
-	if (code != APIR_LOAD_INIT + APIR_INIT_OK) {
-		context_end(ctx);
-		return code;
-	}
-	numbers_start(ctx);
-	ctx->buft_handle = handle_add(&ctx->handles, OBJ_BUFT, ctx->lib.buft);
-	pthread_mutex_lock(&lock);
-	slot = slot_for(ctx_id);
-	if (slot && !*slot && ctx->buft_handle) {
-		*slot = ctx;
-		ctx = NULL;
-	}
-	pthread_mutex_unlock(&lock);
-	if (!ctx)
-		return code;
-	context_end(ctx);
-	return APIR_LOAD_INIT + APIR_INIT_NO_MEMORY;
-}
-
-EXPORT void apir_backend_deinit(uint32_t ctx_id)
-{
-	struct backend_context *ctx = NULL, **slot;
-
-	pthread_mutex_lock(&lock);
-	slot = slot_for(ctx_id);
-	if (slot && *slot) {
-		ctx = *slot;
-		*slot = NULL;
-	}
-	pthread_mutex_unlock(&lock);
-	if (ctx)
-		context_end(ctx);
-}
-
-EXPORT uint32_t apir_backend_dispatcher(uint32_t ctx_id, struct apir_callbacks *callbacks, uint32_t function,
-	char *dec_cur, const char *dec_end, char *enc_cur, const char *enc_end, char **enc_cur_after)
-{
-	struct cursor in = cursor_over(dec_cur, (size_t)(dec_end - dec_cur));
-	struct cursor out = cursor_over(enc_cur, (size_t)(enc_end - enc_cur));
-	struct backend_context *ctx = context_find(ctx_id);
 	const char *name;
-	backend_fn *fn = function_find(function, &name);
+	backend_fn *fn = function_find(number, &name);
 	uint32_t code;
 
-	(void)callbacks;
-	*enc_cur_after = enc_cur;
-	if (!ctx || !fn)
+	if (!fn)
 		return APIR_FN_INVALID;
 	ctx->counters.commands++;
-	code = fn(ctx, &in, &out);
+	code = fn(ctx, in, out);
 	if (code != APIR_FN_OK)
-		backend_log(ABI_LOG_DEBUG, "context %" PRIu32 ": %s: code %" PRIu32, ctx_id, name, code);
-	*enc_cur_after = enc_cur + out.pos;
+		backend_log(ABI_LOG_DEBUG, "context %" PRIu32 ": %s: code %" PRIu32, ctx->id, name, code);
 	return code;
 }

@@ -4,10 +4,7 @@
 
 #include <string.h>
 
-#include "backend/graph.h"
 #include "backend/tensor.h"
-
-#define reply(written) ((written) ? APIR_FN_OK : APIR_FN_FAILED)
 
 static struct buffer *buffer_read(struct backend_context *ctx, struct cursor *in, uint64_t *handle_out)
 {
@@ -28,7 +25,7 @@ uint32_t on_buffer_base(struct backend_context *ctx, struct cursor *in, struct c
 {
 	const struct buffer *b = buffer_read(ctx, in, NULL);
 
-	return b ? reply(cursor_write_u64(out, b->fake)) : APIR_FN_REFUSED;
+	return b ? fn_reply(cursor_write_u64(out, b->fake)) : APIR_FN_REFUSED;
 }
 
 struct transfer {
@@ -127,12 +124,12 @@ uint32_t on_buffer_cpy_tensor(struct backend_context *ctx, struct cursor *in, st
 	/* One that overlaps the other is moved the long way, too. */
 	if (dst.buffer == src.buffer && dst.data != src.data && (char *)dst.data < (char *)src.data + src_bytes &&
 		(char *)src.data < (char *)dst.data + dst_bytes)
-		return reply(cursor_write_bool(out, false));
+		return fn_reply(cursor_write_bool(out, false));
 	/* ggml copies between equal layouts only; for others the caller goes the long way. */
 	if (src.type != dst.type || memcmp(src.ne, dst.ne, sizeof src.ne) || memcmp(src.nb, dst.nb, sizeof src.nb))
-		return reply(cursor_write_bool(out, false));
+		return fn_reply(cursor_write_bool(out, false));
 	ctx->lib.fn.tensor_copy(&src, &dst);
-	return reply(cursor_write_bool(out, true));
+	return fn_reply(cursor_write_bool(out, true));
 }
 
 uint32_t on_buffer_clear(struct backend_context *ctx, struct cursor *in, struct cursor *out)
@@ -187,32 +184,4 @@ uint32_t on_write(struct backend_context *ctx, struct cursor *in, struct cursor 
 		ctx->counters.bytes_set += w.size;
 	}
 	return APIR_FN_OK;
-}
-
-static uint32_t compute(struct backend_context *ctx, struct cursor *in, struct cursor *out, bool again)
-{
-	struct graph_place at = { .again = again };
-	int32_t status;
-
-	if (!cursor_read_u32(in, &at.res) || !cursor_read_u64(in, &at.size))
-		return APIR_FN_REFUSED;
-	at.bytes = context_shm(ctx, at.res, 0, at.size);
-	if (!at.bytes) {
-		context_refuse(ctx, "graph_compute: blob %u is unknown or smaller than %llu bytes", at.res,
-			(unsigned long long)at.size);
-		return APIR_FN_REFUSED;
-	}
-	if (!graph_compute(ctx, &at, &status))
-		return APIR_FN_REFUSED;
-	return reply(cursor_write_i32(out, status));
-}
-
-uint32_t on_graph_compute(struct backend_context *ctx, struct cursor *in, struct cursor *out)
-{
-	return compute(ctx, in, out, false);
-}
-
-uint32_t on_graph_again(struct backend_context *ctx, struct cursor *in, struct cursor *out)
-{
-	return compute(ctx, in, out, true);
 }

@@ -4,8 +4,6 @@
 
 #include "backend/tensor.h"
 
-#define reply(written) ((written) ? APIR_FN_OK : APIR_FN_FAILED)
-
 static union abi_buft *buft_read(struct backend_context *ctx, struct cursor *in)
 {
 	union abi_buft *buft;
@@ -23,27 +21,27 @@ uint32_t on_buft_name(struct backend_context *ctx, struct cursor *in, struct cur
 {
 	union abi_buft *buft = buft_read(ctx, in);
 
-	return buft ? reply(cursor_write_string(out, ctx->lib.fn.buft_name(buft))) : APIR_FN_REFUSED;
+	return buft ? fn_reply(cursor_write_string(out, ctx->lib.fn.buft_name(buft))) : APIR_FN_REFUSED;
 }
 
 uint32_t on_buft_alignment(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	union abi_buft *buft = buft_read(ctx, in);
 
-	return buft ? reply(cursor_write_u64(out, ctx->lib.fn.buft_get_alignment(buft))) : APIR_FN_REFUSED;
+	return buft ? fn_reply(cursor_write_u64(out, ctx->lib.fn.buft_get_alignment(buft))) : APIR_FN_REFUSED;
 }
 
 uint32_t on_buft_max_size(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	union abi_buft *buft = buft_read(ctx, in);
 
-	return buft ? reply(cursor_write_u64(out, ctx->lib.fn.buft_get_max_size(buft))) : APIR_FN_REFUSED;
+	return buft ? fn_reply(cursor_write_u64(out, ctx->lib.fn.buft_get_max_size(buft))) : APIR_FN_REFUSED;
 }
 
 /* Always false: the guest can't touch the host's memory by address. */
 uint32_t on_buft_is_host(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
-	return buft_read(ctx, in) ? reply(cursor_write_bool(out, false)) : APIR_FN_REFUSED;
+	return buft_read(ctx, in) ? fn_reply(cursor_write_bool(out, false)) : APIR_FN_REFUSED;
 }
 
 uint32_t on_buft_alloc_buffer(struct backend_context *ctx, struct cursor *in, struct cursor *out)
@@ -55,7 +53,7 @@ uint32_t on_buft_alloc_buffer(struct backend_context *ctx, struct cursor *in, st
 	if (!buft || !cursor_read_u64(in, &size))
 		return APIR_FN_REFUSED;
 	b = ctx->lib.fn.buft_alloc_buffer(buft, size);
-	return reply(cursor_write_u64(out, b ? context_add_buffer(ctx, b, NULL, 0) : 0));
+	return fn_reply(cursor_write_u64(out, b ? context_add_buffer(ctx, b, NULL, 0) : 0));
 }
 
 uint32_t on_buft_alloc_size(struct backend_context *ctx, struct cursor *in, struct cursor *out)
@@ -70,5 +68,5 @@ uint32_t on_buft_alloc_size(struct backend_context *ctx, struct cursor *in, stru
 		context_refuse(ctx, "get_alloc_size: %s", why);
 		return APIR_FN_REFUSED;
 	}
-	return reply(cursor_write_u64(out, ctx->lib.fn.buft_get_alloc_size(buft, &room[0])));
+	return fn_reply(cursor_write_u64(out, ctx->lib.fn.buft_get_alloc_size(buft, &room[0])));
 }

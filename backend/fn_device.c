@@ -9,8 +9,6 @@
 #include "backend/tensor.h"
 #include "platform/memory.h"
 
-#define reply(written) ((written) ? APIR_FN_OK : APIR_FN_FAILED)
-
 uint32_t on_hello(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	uint64_t wanted, known = APIR_FEATURE_WRITE | APIR_FEATURE_NAMES | APIR_FEATURE_MEMORY | APIR_FEATURE_AGAIN |
@@ -19,35 +17,35 @@ uint32_t on_hello(struct backend_context *ctx, struct cursor *in, struct cursor 
 
 	if (!cursor_read_u32(in, &version) || !cursor_read_u64(in, &wanted))
 		return APIR_FN_REFUSED;
-	graph_store_drop(&ctx->graphs, &ctx->lib.fn, NULL); /* the same bytes may mean something else from now on */
+	graph_store_clear(&ctx->graphs, &ctx->lib.fn); /* the same bytes may mean something else from now on */
 	ctx->features = wanted & known;
-	return reply(cursor_write_u32(out, APIR_HELLO_VERSION) && cursor_write_u64(out, ctx->features));
+	return fn_reply(cursor_write_u32(out, APIR_HELLO_VERSION) && cursor_write_u64(out, ctx->features));
 }
 
 /* APIR 0.2 knows one device. */
 uint32_t on_device_count(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	(void)ctx, (void)in;
-	return reply(cursor_write_i32(out, 1));
+	return fn_reply(cursor_write_i32(out, 1));
 }
 
 uint32_t on_device_name(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	(void)in;
-	return reply(cursor_write_string(out, ctx->lib.fn.dev_name(ctx->lib.device)));
+	return fn_reply(cursor_write_string(out, ctx->lib.fn.dev_name(ctx->lib.device)));
 }
 
 uint32_t on_device_description(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	(void)in;
-	return reply(cursor_write_string(out, ctx->lib.fn.dev_description(ctx->lib.device)));
+	return fn_reply(cursor_write_string(out, ctx->lib.fn.dev_description(ctx->lib.device)));
 }
 
 /* Of type GPU whatever it is: llama.cpp offloads to nothing else, and upstream's guest tells the program what we say. */
 uint32_t on_device_type(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	(void)ctx, (void)in;
-	return reply(cursor_write_u32(out, ABI_DEV_GPU));
+	return fn_reply(cursor_write_u32(out, ABI_DEV_GPU));
 }
 
 uint32_t on_device_memory(struct backend_context *ctx, struct cursor *in, struct cursor *out)
@@ -62,7 +60,7 @@ uint32_t on_device_memory(struct backend_context *ctx, struct cursor *in, struct
 		total = m.total;
 		free_bytes = m.free;
 	}
-	return reply(cursor_write_u64(out, free_bytes) && cursor_write_u64(out, total));
+	return fn_reply(cursor_write_u64(out, free_bytes) && cursor_write_u64(out, total));
 }
 
 uint32_t on_device_supports_op(struct backend_context *ctx, struct cursor *in, struct cursor *out)
@@ -72,14 +70,14 @@ uint32_t on_device_supports_op(struct backend_context *ctx, struct cursor *in, s
 
 	/* What we don't know or don't permit isn't supported: that is an answer, not an error. */
 	if (!tensor_decode_raw(ctx, in, room, &why))
-		return reply(cursor_write_bool(out, false));
-	return reply(cursor_write_bool(out, ctx->lib.fn.dev_supports_op(ctx->lib.device, &room[0])));
+		return fn_reply(cursor_write_bool(out, false));
+	return fn_reply(cursor_write_bool(out, ctx->lib.fn.dev_supports_op(ctx->lib.device, &room[0])));
 }
 
 uint32_t on_device_buffer_type(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	(void)in;
-	return reply(cursor_write_u64(out, ctx->buft_handle));
+	return fn_reply(cursor_write_u64(out, ctx->buft_handle));
 }
 
 uint32_t on_device_props(struct backend_context *ctx, struct cursor *in, struct cursor *out)
@@ -88,13 +86,13 @@ uint32_t on_device_props(struct backend_context *ctx, struct cursor *in, struct 
 
 	(void)in;
 	ctx->lib.fn.dev_get_props(ctx->lib.device, &p);
-	return reply(cursor_write_bool(out, p.async) && cursor_write_bool(out, p.host_buffer) &&
-		     cursor_write_bool(out, p.buffer_from_host_ptr) && cursor_write_bool(out, p.events) &&
-		     cursor_write_bool(out, p.mmap_support));
+	return fn_reply(cursor_write_bool(out, p.async) && cursor_write_bool(out, p.host_buffer) &&
+			cursor_write_bool(out, p.buffer_from_host_ptr) && cursor_write_bool(out, p.events) &&
+			cursor_write_bool(out, p.mmap_support));
 }
 
 /* Where the host doesn't tell, 0: it trusts its guests. */
-static uint64_t number_get(struct backend_context *ctx, const char *key)
+static uint64_t config_number(struct backend_context *ctx, const char *key)
 {
 	const char *v = ctx->callbacks->get_config(ctx->id, key);
 
@@ -106,16 +104,16 @@ static uint64_t blob_serial(struct backend_context *ctx, uint32_t res)
 	char key[48];
 
 	snprintf(key, sizeof key, "apir.blob.%" PRIu32 ".serial", res);
-	return number_get(ctx, key);
+	return config_number(ctx, key);
 }
 
 /*
  * Memory that a guest has given up lives on under its buffers, and the quota doesn't count it any more. It may have as
  * much of that as it had blobs, but no more: there are no new buffers on blobs while there are any on such memory.
  */
-static bool blobs_are_there(struct backend_context *ctx)
+static bool context_blobs_are_there(struct backend_context *ctx)
 {
-	uint64_t dropped = number_get(ctx, "apir.blobs.dropped");
+	uint64_t dropped = config_number(ctx, "apir.blobs.dropped");
 	const struct buffer *b;
 	uint32_t pos = 0;
 
@@ -155,7 +153,7 @@ uint32_t on_device_buffer_from_ptr(struct backend_context *ctx, struct cursor *i
 		context_refuse(ctx, "buffer_from_ptr: blob %u does not hold %llu bytes", res, (unsigned long long)size);
 		return APIR_FN_REFUSED;
 	}
-	if (!blobs_are_there(ctx))
+	if (!context_blobs_are_there(ctx))
 		return APIR_FN_REFUSED;
 	own = mremap(shm, 0, size, MREMAP_MAYMOVE);
 	if (own == MAP_FAILED)
@@ -171,5 +169,5 @@ uint32_t on_device_buffer_from_ptr(struct backend_context *ctx, struct cursor *i
 	on_blob = handle_get(&ctx->handles, handle, OBJ_BUFFER);
 	on_blob->res = res;
 	on_blob->blob = blob_serial(ctx, res);
-	return reply(cursor_write_u64(out, handle) && cursor_write_u64(out, ctx->buft_handle));
+	return fn_reply(cursor_write_u64(out, handle) && cursor_write_u64(out, ctx->buft_handle));
 }

@@ -13,14 +13,6 @@
 #define VERSION_CHARS "0123456789.-+abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define VERSION_MAX   40
 
-void numbers_start(struct backend_context *ctx)
-{
-	struct abi_names canonical;
-
-	abi_names_canonical(&canonical);
-	abi_numbers_map(&ctx->numbers, &canonical, &ctx->lib.names);
-}
-
 uint32_t on_names(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	const char *version;
@@ -35,7 +27,7 @@ uint32_t on_names(struct backend_context *ctx, struct cursor *in, struct cursor 
 	plain = plain < VERSION_MAX ? plain : VERSION_MAX;
 	backend_log(ABI_LOG_DEBUG, "context %" PRIu32 ": the guest's ggml is %.*s, ours %s", ctx->id, plain, version,
 		ctx->lib.fn.version());
-	graph_store_drop(&ctx->graphs, &ctx->lib.fn, NULL); /* the same bytes may mean something else from now on */
+	graph_store_clear(&ctx->graphs, &ctx->lib.fn); /* the same bytes may mean something else from now on */
 	abi_numbers_map(&ctx->numbers, &ctx->lib.names, &ctx->lib.names);
 	return APIR_FN_OK;
 }

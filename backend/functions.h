@@ -16,7 +16,12 @@ backend_fn on_buffer_base, on_buffer_set_tensor, on_buffer_get_tensor, on_buffer
 	on_buffer_free;
 backend_fn on_graph_compute, on_graph_again, on_hello, on_names, on_write;
 
-/* fn_names.c: what the wire's numbers mean before names are told. */
-void numbers_start(struct backend_context *ctx);
+static inline uint32_t fn_reply(bool written)
+{
+	return written ? APIR_FN_OK : APIR_FN_FAILED;
+}
+
+/* Calls the function of that number: dispatch.c. */
+uint32_t dispatch(struct backend_context *ctx, uint32_t number, struct cursor *in, struct cursor *out);
 
 #endif

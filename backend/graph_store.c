@@ -4,48 +4,13 @@
 
 #include <string.h>
 
-#include "proto/util.h"
-
-void graph_refers(struct graph *g, const struct buffer *b)
-{
-	/* Neighbours lie together mostly. */
-	for (size_t i = g->n_buffers; i-- > 0;) {
-		if (g->buffers[i] == b)
-			return;
-	}
-	if (g->n_buffers < GRAPH_BUFFERS)
-		g->buffers[g->n_buffers++] = b;
-	else
-		g->any_buffer = true;
-}
-
-static bool graph_has(const struct graph *g, const struct buffer *b)
-{
-	if (!b || g->any_buffer)
-		return true;
-	for (size_t i = 0; i < g->n_buffers; i++) {
-		if (g->buffers[i] == b)
-			return true;
-	}
-	return false;
-}
-
-void graph_free(const struct abi_symbols *fn, struct graph *g)
-{
-	if (g->holder)
-		fn->free(g->holder);
-	free(g->tensors);
-	free(g->bytes);
-	free(g);
-}
-
-static void graph_unlink(struct graph_store *s, struct graph *g)
+static void graph_store_unlink(struct graph_store *s, struct graph *g)
 {
 	*(g->newer ? &g->newer->older : &s->newest) = g->older;
 	*(g->older ? &g->older->newer : &s->oldest) = g->newer;
 }
 
-static void graph_link(struct graph_store *s, struct graph *g)
+static void graph_store_link(struct graph_store *s, struct graph *g)
 {
 	g->newer = NULL;
 	g->older = s->newest;
@@ -53,19 +18,19 @@ static void graph_link(struct graph_store *s, struct graph *g)
 	s->newest = g;
 }
 
-static void graph_drop(struct graph_store *s, const struct abi_symbols *fn, struct graph *g)
+static void graph_store_drop(struct graph_store *s, const struct abi_symbols *fn, struct graph *g)
 {
-	graph_unlink(s, g);
+	graph_store_unlink(s, g);
 	s->cost -= g->cost;
 	s->n--;
 	graph_free(fn, g);
 }
 
-static struct graph *graph_use(struct graph_store *s, struct graph *g)
+static struct graph *graph_store_use(struct graph_store *s, struct graph *g)
 {
 	if (g && g != s->newest) {
-		graph_unlink(s, g);
-		graph_link(s, g);
+		graph_store_unlink(s, g);
+		graph_store_link(s, g);
 	}
 	return g;
 }
@@ -76,7 +41,7 @@ struct graph *graph_store_find(struct graph_store *s, const void *bytes, uint64_
 
 	while (g && (g->size != size || memcmp(g->bytes, bytes, size) != 0))
 		g = g->older;
-	return graph_use(s, g);
+	return graph_store_use(s, g);
 }
 
 struct graph *graph_store_again(struct graph_store *s, uint32_t res, uint64_t size)
@@ -85,7 +50,7 @@ struct graph *graph_store_again(struct graph_store *s, uint32_t res, uint64_t si
 
 	while (g && (!res || g->res != res || g->size != size))
 		g = g->older;
-	return graph_use(s, g);
+	return graph_store_use(s, g);
 }
 
 void graph_store_place(struct graph_store *s, struct graph *g, uint32_t res)
@@ -101,27 +66,26 @@ void graph_store_add(struct graph_store *s, const struct abi_symbols *fn, struct
 {
 	while (s->oldest &&
 		(s->n >= GRAPHS_KEPT || g->cost > GRAPHS_KEPT_BYTES || s->cost > GRAPHS_KEPT_BYTES - g->cost))
-		graph_drop(s, fn, s->oldest);
-	graph_link(s, g);
+		graph_store_drop(s, fn, s->oldest);
+	graph_store_link(s, g);
+	g->kept = true;
 	s->cost += g->cost;
 	s->n++;
 }
 
-void graph_store_drop(struct graph_store *s, const struct abi_symbols *fn, const struct buffer *b)
+void graph_store_leave(struct graph_store *s, const struct abi_symbols *fn, const struct buffer *b)
 {
-	struct graph *next;
+	struct graph_link *older;
 
-	for (struct graph *g = s->newest; g; g = next) {
-		next = g->older;
-		if (graph_has(g, b))
-			graph_drop(s, fn, g);
+	for (struct graph_link *link = b->graphs; link; link = older) {
+		older = link->older; /* another graph's */
+		if (link->graph->kept)
+			graph_store_drop(s, fn, link->graph);
 	}
 }
 
-void graph_store_fini(struct graph_store *s, const struct abi_symbols *fn)
+void graph_store_clear(struct graph_store *s, const struct abi_symbols *fn)
 {
-	graph_store_drop(s, fn, NULL);
-	free(s->incoming);
-	idmap_fini(&s->ids);
-	*s = (struct graph_store){ 0 };
+	while (s->newest)
+		graph_store_drop(s, fn, s->newest);
 }

@@ -18,7 +18,7 @@
 #define THREADS_ENV "APIR_LLAMA_CPP_GGML_THREADS"
 #define DEVICES_ENV "APIR_LLAMA_CPP_GGML_DEVICES"
 
-#define fail(code, ...) (backend_log(ABI_LOG_ERROR, __VA_ARGS__), (uint32_t)(code))
+#define library_fail(code, ...) (backend_log(ABI_LOG_ERROR, __VA_ARGS__), (uint32_t)(code))
 
 /* A decimal number in [min, max] at the start of s; where it ends, or NULL: there is none. */
 static const char *number_parse(const char *s, long min, long max, long *out)
@@ -49,7 +49,7 @@ static bool devices_parse(const char *s, size_t n, size_t *first)
 }
 
 /* An accelerator takes a few operations off a CPU's hands; offered as a GPU it would be given whole models. */
-static bool is_accelerator(const struct library *lib, struct abi_device *d)
+static bool device_is_accelerator(const struct library *lib, struct abi_device *d)
 {
 	return d && lib->fn.dev_type(d) == ABI_DEV_ACCEL;
 }
@@ -61,26 +61,26 @@ static uint32_t device_choose(
 
 	*index = 0;
 	if (n == 0)
-		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
+		return library_fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
 			"the GGML library '%s' (%s) offers no device: "
 			"is its hardware and driver there?",
 			path, lib->fn.reg_name(reg));
 	if (wanted && !devices_parse(wanted, n, index))
-		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
+		return library_fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
 			"ggml.devices: '%s' is no list of numbers from 0 to %zu, "
 			"the devices of '%s'",
 			wanted, n - 1, path);
-	while (!wanted && *index < n - 1 && is_accelerator(lib, lib->fn.reg_dev_get(reg, *index)))
+	while (!wanted && *index < n - 1 && device_is_accelerator(lib, lib->fn.reg_dev_get(reg, *index)))
 		++*index;
 	lib->device = lib->fn.reg_dev_get(reg, *index);
-	if (is_accelerator(lib, lib->device))
-		return fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
+	if (device_is_accelerator(lib, lib->device))
+		return library_fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
 			"'%s': device %s is an accelerator (ACCEL), which computes some operations beside a CPU and no "
 			"whole model: name a GPU's or the CPU's library",
 			path, lib->fn.dev_name(lib->device));
 	return lib->device ? 0
-	                   : fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE, "the GGML library '%s' has no device %zu", path,
-				     *index);
+	                   : library_fail(APIR_LOAD_INIT + APIR_INIT_NO_DEVICE,
+				     "the GGML library '%s' has no device %zu", path, *index);
 }
 
 /* The host CPU computes with as many threads as asked for; other devices don't have the function. */
@@ -92,7 +92,7 @@ static uint32_t threads_set(struct library *lib, struct abi_reg *reg, const char
 	const char *end = wanted ? number_parse(wanted, 1, 512, &n) : NULL;
 
 	if (wanted && (!end || *end))
-		return fail(
+		return library_fail(
 			APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "ggml.threads: '%s' is no number from 1 to 512", wanted);
 	if (!f)
 		return 0;
@@ -103,7 +103,7 @@ static uint32_t threads_set(struct library *lib, struct abi_reg *reg, const char
 }
 
 /* Where the hypervisor knows upstream's keys only, it can't be told ours: their variables are read here, in its process. */
-static const char *ours_get(const char *(*get)(void *, const char *), void *user, const char *key, const char *env)
+static const char *config_ours(const char *(*get)(void *, const char *), void *user, const char *key, const char *env)
 {
 	const char *v = get(user, key);
 
@@ -124,62 +124,65 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 
 	*lib = (struct library){ 0 };
 	if (!path || !*path)
-		return fail(APIR_LOAD_ENV_MISSING, "cannot open the GGML library: env var '" PATH_ENV "' not defined");
+		return library_fail(
+			APIR_LOAD_ENV_MISSING, "cannot open the GGML library: env var '" PATH_ENV "' not defined");
 	if (!reg_name)
 		reg_name = "ggml_backend_init";
 	else if (!*reg_name)
-		return fail(
+		return library_fail(
 			APIR_LOAD_ENV_MISSING, "cannot register the GGML library: env var '" REG_ENV "' not defined");
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!handle)
-		return fail(APIR_LOAD_CANNOT_OPEN, "cannot open the GGML library (" PATH_ENV "): %s", dlerror());
+		return library_fail(
+			APIR_LOAD_CANNOT_OPEN, "cannot open the GGML library (" PATH_ENV "): %s", dlerror());
 	f = dlsym(handle, reg_name);
 	if (!f)
-		return fail(APIR_LOAD_SYMBOL_MISSING,
+		return library_fail(APIR_LOAD_SYMBOL_MISSING,
 			"cannot find the GGML backend registration symbol '%s' (from " REG_ENV ") in '%s'", reg_name,
 			path);
 	memcpy(&reg_fn, &f, sizeof f);
 	if (init_name && *init_name) {
 		f = dlsym(handle, init_name);
 		if (!f)
-			return fail(APIR_LOAD_SYMBOL_MISSING,
+			return library_fail(APIR_LOAD_SYMBOL_MISSING,
 				"cannot find the backend's init function '%s' (from " INIT_ENV ") in '%s'", init_name,
 				path);
 		memcpy(&init_fn, &f, sizeof f);
 	}
 	if (abi_symbols_load(&lib->fn, handle, &missing) < 0)
-		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI,
+		return library_fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI,
 			"'%s' is no GGML library that we can use: libggml-base's %s() is "
 			"not among its dependencies; supported: " ABI_SUPPORTED,
 			path, missing);
 	backend_log_adopt(&lib->fn);
 	if (abi_symbols_check(&lib->fn, err, sizeof err) < 0)
-		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI, "'%s': %s", path, err);
+		return library_fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI, "'%s': %s", path, err);
 	reg = reg_fn();
 	if (!reg)
-		return fail(APIR_LOAD_INIT + APIR_INIT_NO_REG,
+		return library_fail(APIR_LOAD_INIT + APIR_INIT_NO_REG,
 			"'%s': %s() returned no backend: is the library's hardware and "
 			"driver there?",
 			path, reg_name);
 	if (reg->api_version != ABI_API_2 && reg->api_version != ABI_API_3)
-		return fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI,
+		return library_fail(APIR_LOAD_INIT + APIR_INIT_BAD_ABI,
 			"'%s' has plugin API %d (ggml %s); supported: " ABI_SUPPORTED, path, reg->api_version,
 			lib->fn.version());
 	ops_learn(&lib->ops, &lib->fn);
 	if (!work_learn(&lib->work, &lib->fn, get(user, "ggml.graph.work")))
-		return fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "ggml.graph.work: '%s' is no number from 1 to 2^62",
-			get(user, "ggml.graph.work"));
+		return library_fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND,
+			"ggml.graph.work: '%s' is no number from 1 to 2^62", get(user, "ggml.graph.work"));
 	abi_names_learn(&lib->names, &lib->fn);
 	lib->has_counts = abi_counts_check(&lib->fn, handle);
-	code = device_choose(lib, reg, path, ours_get(get, user, "ggml.devices", DEVICES_ENV), &index);
+	code = device_choose(lib, reg, path, config_ours(get, user, "ggml.devices", DEVICES_ENV), &index);
 	if (code)
 		return code;
 	lib->backend = init_fn ? init_fn(index) : lib->fn.dev_init(lib->device, NULL);
 	if (!lib->backend)
-		return fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND, "'%s': device %s could not be initialised%s%s", path,
-			lib->fn.dev_name(lib->device), init_fn ? " by " : "", init_fn ? init_name : "");
+		return library_fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND,
+			"'%s': device %s could not be initialised%s%s", path, lib->fn.dev_name(lib->device),
+			init_fn ? " by " : "", init_fn ? init_name : "");
 	lib->buft = lib->fn.dev_buffer_type(lib->device);
-	code = threads_set(lib, reg, ours_get(get, user, "ggml.threads", THREADS_ENV));
+	code = threads_set(lib, reg, config_ours(get, user, "ggml.threads", THREADS_ENV));
 	if (code) {
 		library_close(lib);
 		return code;

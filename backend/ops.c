@@ -100,38 +100,38 @@ void ops_learn(struct ops *ops, const struct abi_symbols *fn)
 	}
 }
 
-#define refuse(text) (*why = (text), false)
+#define ops_refuse(text) (*why = (text), false)
 
 bool ops_check_tensor(const struct ops *ops, const struct abi_tensor *t, size_t *extent, const char **why)
 {
 	int64_t elements = 1;
 
 	if (t->type < 0 || t->type >= ABI_N_TYPES || ops->blck_size[t->type] <= 0 || ops->type_size[t->type] == 0)
-		return refuse("unknown tensor type");
+		return ops_refuse("unknown tensor type");
 	if (t->op < 0 || t->op >= ABI_N_OPS)
-		return refuse("unknown operation");
+		return ops_refuse("unknown operation");
 	if (!ops->permitted[t->op])
-		return refuse("an operation that carries host pointers");
+		return ops_refuse("an operation that carries host pointers");
 	if (t->op == ops->unary && (t->op_params[0] < 0 || t->op_params[0] >= ABI_N_UNARY))
-		return refuse("unknown unary operation");
+		return ops_refuse("unknown unary operation");
 	if (t->op == ops->glu && (t->op_params[0] < 0 || t->op_params[0] >= ABI_N_GLU))
-		return refuse("unknown GLU operation");
+		return ops_refuse("unknown GLU operation");
 	for (int i = 0; i < ABI_DIMS; i++) {
 		if (t->ne[i] < 0 || __builtin_mul_overflow(elements, t->ne[i], &elements))
-			return refuse("impossible shape");
+			return ops_refuse("impossible shape");
 	}
 	if (!abi_tensor_extent(t->ne, t->nb, ops->blck_size[t->type], ops->type_size[t->type], extent))
-		return refuse("impossible strides");
+		return ops_refuse("impossible strides");
 	return true;
 }
 
 bool ops_check_layout(const struct ops *ops, const struct abi_tensor *t, const char **why)
 {
 	if (t->ne[0] % ops->blck_size[t->type] != 0)
-		return refuse("a row that isn't whole blocks");
+		return ops_refuse("a row that isn't whole blocks");
 	/* Kernels take neighbours to be at least an element apart, and blocks to lie side by side. */
 	if (t->nb[0] < ops->type_size[t->type] || (ops->blck_size[t->type] > 1 && t->nb[0] != ops->type_size[t->type]))
-		return refuse("elements that overlap, or blocks that are apart");
+		return ops_refuse("elements that overlap, or blocks that are apart");
 	return true;
 }
 
@@ -139,7 +139,7 @@ bool ops_check_srcs(const struct ops *ops, const struct abi_tensor *t, const cha
 {
 	for (int i = 0; i < ops->min_srcs[t->op]; i++) {
 		if (!t->src[i])
-			return refuse("a source is missing");
+			return ops_refuse("a source is missing");
 	}
 	return true;
 }

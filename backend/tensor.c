@@ -9,38 +9,38 @@
 
 #include "backend/context.h"
 
-#define refuse(text) (*why = (text), false)
+#define tensor_refuse(text) (*why = (text), false)
 
 /* From the wire's numbers to the library's. */
-static bool renumber(struct backend_context *ctx, struct abi_tensor *t, const char **why)
+static bool tensor_renumber(struct backend_context *ctx, struct abi_tensor *t, const char **why)
 {
 	t->type = abi_number(&ctx->numbers, ABI_TYPES, t->type);
 	if (t->type < 0)
-		return refuse("unknown tensor type");
-	return abi_numbers_op(&ctx->numbers, &t->op, &t->op_params[0]) || refuse("unknown operation");
+		return tensor_refuse("unknown tensor type");
+	return abi_numbers_op(&ctx->numbers, &t->op, &t->op_params[0]) || tensor_refuse("unknown operation");
 }
 
 /* A program tells its ggml what a buffer is for after it was made, and without a call: so each tensor says it. A plain
  * APIR 0.2 guest doesn't; its buffers are for anything, as they were made: taken for COMPUTE, a device would clear the
  * padding of its weights at each use. */
-static bool usage_take(struct backend_context *ctx, struct buffer *b, uint32_t memory, const char **why)
+static bool buffer_usage_take(struct backend_context *ctx, struct buffer *b, uint32_t memory, const char **why)
 {
 	uint32_t told = memory & APIR_MEMORY_USAGE;
 
 	if (!(ctx->features & APIR_FEATURE_MEMORY))
 		return true;
 	if (memory & ~(APIR_MEMORY_USAGE | APIR_MEMORY_PART) || told > APIR_MEMORY_USAGE_MAX)
-		return refuse("memory for an unknown use");
+		return tensor_refuse("memory for an unknown use");
 	if (told && b->usage != (int32_t)told - 1) {
 		b->usage = (int32_t)told - 1;
 		ctx->lib.fn.buffer_set_usage(b->ggml, b->usage);
-		graph_store_drop(&ctx->graphs, &ctx->lib.fn, b); /* the library may compute them otherwise now */
+		graph_store_leave(&ctx->graphs, &ctx->lib.fn, b); /* the library may compute them otherwise now */
 	}
 	return true;
 }
 
 /* As tensor_decode_node(); *bytes gets the tensor's. */
-static bool decode(
+static bool tensor_decode_any(
 	struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *bytes, const char **why)
 {
 	struct buffer *b;
@@ -56,16 +56,16 @@ static bool decode(
 	}
 	memcpy(t->op_params, w->op_params, sizeof t->op_params);
 	memcpy(t->name, w->name, sizeof t->name - 1);
-	if (!renumber(ctx, t, why) || !ops_check_tensor(&ctx->lib.ops, t, bytes, why))
+	if (!tensor_renumber(ctx, t, why) || !ops_check_tensor(&ctx->lib.ops, t, bytes, why))
 		return false;
 	if (!w->buffer)
 		return true; /* no data either: an operation on it is refused later */
 	b = handle_get(&ctx->handles, w->buffer, OBJ_BUFFER);
 	if (!b)
-		return refuse("unknown buffer");
+		return tensor_refuse("unknown buffer");
 	if (!range_ok(w->data, *bytes, b->size))
-		return refuse("a tensor that reaches beyond its buffer");
-	if (!usage_take(ctx, b, w->memory, why))
+		return tensor_refuse("a tensor that reaches beyond its buffer");
+	if (!buffer_usage_take(ctx, b, w->memory, why))
 		return false;
 	t->buffer = b->ggml;
 	t->data = b->base + w->data;
@@ -73,7 +73,7 @@ static bool decode(
 }
 
 /* Its memory, and what the device wants behind it, is all its own. */
-static bool is_whole(struct backend_context *ctx, const struct apir_tensor *w, const struct abi_tensor *t)
+static bool tensor_is_whole(struct backend_context *ctx, const struct apir_tensor *w, const struct abi_tensor *t)
 {
 	const struct buffer *b = handle_get(&ctx->handles, w->buffer, OBJ_BUFFER);
 	union abi_buft *buft = ctx->lib.fn.buffer_get_type(t->buffer);
@@ -90,15 +90,15 @@ bool tensor_init(
 	if (!t->buffer || !t->buffer->iface.init_tensor)
 		return true;
 	if (!t->view_src) {
-		bool whole = is_whole(ctx, w, t);
+		bool whole = tensor_is_whole(ctx, w, t);
 
 		if (!part && !whole)
-			return refuse("a tensor that lacks what the device needs behind it");
+			return tensor_refuse("a tensor that lacks what the device needs behind it");
 		if (part && (!whole || ctx->lib.ops.blck_size[t->type] > 1))
 			return true;
 	}
 	if (ctx->lib.fn.buffer_init_tensor(t->buffer, t) != ABI_STATUS_SUCCESS)
-		return refuse("the device could not initialise it");
+		return tensor_refuse("the device could not initialise it");
 	*done = true;
 	return true;
 }
@@ -108,7 +108,7 @@ bool tensor_decode_node(
 {
 	size_t bytes;
 
-	return decode(ctx, w, t, &bytes, why);
+	return tensor_decode_any(ctx, w, t, &bytes, why);
 }
 
 bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, struct abi_tensor *t, size_t *extent,
@@ -116,25 +116,25 @@ bool tensor_decode(struct backend_context *ctx, const struct apir_tensor *w, str
 {
 	size_t bytes;
 
-	if (!decode(ctx, w, t, &bytes, why) || !ops_check_layout(&ctx->lib.ops, t, why))
+	if (!tensor_decode_any(ctx, w, t, &bytes, why) || !ops_check_layout(&ctx->lib.ops, t, why))
 		return false;
 	if (extent)
 		*extent = bytes;
 	return true;
 }
 
-static bool raw_one(struct backend_context *ctx, struct cursor *in, struct abi_tensor *t, const char **why)
+static bool tensor_raw_read(struct backend_context *ctx, struct cursor *in, struct abi_tensor *t, const char **why)
 {
 	size_t extent;
 
 	if (!cursor_read(in, t, sizeof *t))
-		return refuse("a tensor is missing");
+		return tensor_refuse("a tensor is missing");
 	t->data = t->extra = NULL;
 	t->name[sizeof t->name - 1] = '\0';
-	return renumber(ctx, t, why) && ops_check_tensor(&ctx->lib.ops, t, &extent, why);
+	return tensor_renumber(ctx, t, why) && ops_check_tensor(&ctx->lib.ops, t, &extent, why);
 }
 
-static void raw_forget(struct abi_tensor *t)
+static void tensor_raw_forget(struct abi_tensor *t)
 {
 	t->buffer = NULL;
 	t->view_src = NULL;
@@ -147,24 +147,24 @@ bool tensor_decode_raw(struct backend_context *ctx, struct cursor *in, struct ab
 	bool has_src[ABI_SRCS], has_view;
 	uint64_t unused;
 
-	if (!raw_one(ctx, in, op, why))
+	if (!tensor_raw_read(ctx, in, op, why))
 		return false;
 	if (op->buffer && !cursor_read_u64(in, &unused))
-		return refuse("a buffer handle is missing");
+		return tensor_refuse("a buffer handle is missing");
 	has_view = op->view_src != NULL;
 	for (int i = 0; i < ABI_SRCS; i++)
 		has_src[i] = op->src[i] != NULL;
-	raw_forget(op);
+	tensor_raw_forget(op);
 	if (has_view) {
-		if (!raw_one(ctx, in, next, why))
+		if (!tensor_raw_read(ctx, in, next, why))
 			return false;
-		raw_forget(next);
+		tensor_raw_forget(next);
 		op->view_src = next++;
 	}
 	for (int i = 0; i < ABI_SRCS && has_src[i]; i++) {
-		if (!raw_one(ctx, in, next, why))
+		if (!tensor_raw_read(ctx, in, next, why))
 			return false;
-		raw_forget(next);
+		tensor_raw_forget(next);
 		op->src[i] = next++;
 	}
 	/* Ours, which upstream ignores: the sources behind a gap, each with its slot before it. */
@@ -172,10 +172,10 @@ bool tensor_decode_raw(struct backend_context *ctx, struct cursor *in, struct ab
 		uint32_t slot;
 
 		if (!cursor_read_u32(in, &slot) || slot >= ABI_SRCS || op->src[slot])
-			return refuse("a source's slot is out of range or taken");
-		if (!raw_one(ctx, in, next, why))
+			return tensor_refuse("a source's slot is out of range or taken");
+		if (!tensor_raw_read(ctx, in, next, why))
 			return false;
-		raw_forget(next);
+		tensor_raw_forget(next);
 		op->src[slot] = next++;
 	}
 	if (!ctx->lib.ops.computes[op->op])

@@ -57,34 +57,34 @@ bool work_learn(struct work *w, const struct abi_symbols *fn, const char *value)
 	return *value >= '0' && *value <= '9' && !*end && !errno && w->most > 0 && w->most <= WORK_MOST;
 }
 
-static uint64_t times(uint64_t a, uint64_t b)
+static uint64_t work_times(uint64_t a, uint64_t b)
 {
 	uint64_t r;
 
 	return __builtin_mul_overflow(a, b, &r) ? UINT64_MAX : r;
 }
 
-static uint64_t more(uint64_t a, uint64_t b)
+static uint64_t work_max(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
 }
 
-static uint64_t dim(const struct abi_tensor *t, int i)
+static uint64_t work_dim(const struct abi_tensor *t, int i)
 {
 	return t && t->ne[i] > 0 ? (uint64_t)t->ne[i] : 1;
 }
 
 /* The first n dimensions'; 0: there is no such tensor. An empty row counts as one: kernels go through all rows. */
-static uint64_t elements(const struct abi_tensor *t, int n)
+static uint64_t work_elements(const struct abi_tensor *t, int n)
 {
 	uint64_t r = t ? 1 : 0;
 
 	for (int i = 0; t && i < n; i++)
-		r = times(r, dim(t, i));
+		r = work_times(r, work_dim(t, i));
 	return r;
 }
 
-static uint64_t param(const struct abi_tensor *node, int i)
+static uint64_t work_param(const struct abi_tensor *node, int i)
 {
 	return node->op_params[i] > 0 ? (uint64_t)node->op_params[i] : 1;
 }
@@ -92,36 +92,38 @@ static uint64_t param(const struct abi_tensor *node, int i)
 uint64_t work_add(const struct work *w, const struct abi_tensor *node, uint64_t sum)
 {
 	const struct abi_tensor *a = node->src[0], *b = node->src[1];
-	uint64_t result = elements(node, ABI_DIMS), read = result, cost, rows, r;
+	uint64_t result = work_elements(node, ABI_DIMS), read = result, cost, rows, r;
 
 	for (int s = 0; s < ABI_SRCS; s++)
-		read = more(read, elements(node->src[s], ABI_DIMS));
-	cost = times(read, EACH);
+		read = work_max(read, work_elements(node->src[s], ABI_DIMS));
+	cost = work_times(read, EACH);
 	switch (w->kinds[node->op]) {
 	case WORK_INNER:
-		cost = more(cost, times(result, dim(a, 0)));
+		cost = work_max(cost, work_times(result, work_dim(a, 0)));
 		break;
 	case WORK_OUTER:
-		cost = more(cost, times(result, dim(a, 1)));
+		cost = work_max(cost, work_times(result, work_dim(a, 1)));
 		break;
 	case WORK_KERNEL:
-		cost = more(cost, times(result, elements(a, ABI_DIMS - 1)));
+		cost = work_max(cost, work_times(result, work_elements(a, ABI_DIMS - 1)));
 		break;
 	case WORK_KERNEL_ALL:
-		cost = more(cost, times(more(result, elements(b, ABI_DIMS)), elements(a, ABI_DIMS)));
+		cost = work_max(
+			cost, work_times(work_max(result, work_elements(b, ABI_DIMS)), work_elements(a, ABI_DIMS)));
 		break;
 	case WORK_ATTENTION:
-		rows = times(times(dim(a, 1), dim(a, 2)), dim(a, 3));
-		cost = more(cost, times(times(rows, dim(b, 1)), dim(a, 0) + dim(node->src[2], 0)));
+		rows = work_times(work_times(work_dim(a, 1), work_dim(a, 2)), work_dim(a, 3));
+		cost = work_max(
+			cost, work_times(work_times(rows, work_dim(b, 1)), work_dim(a, 0) + work_dim(node->src[2], 0)));
 		break;
 	case WORK_WINDOW:
-		cost = more(cost, times(read, param(node, 1)));
+		cost = work_max(cost, work_times(read, work_param(node, 1)));
 		break;
 	case WORK_WINDOW_2D:
-		cost = more(cost, times(read, param(node, 1) * param(node, 2)));
+		cost = work_max(cost, work_times(read, work_param(node, 1) * work_param(node, 2)));
 		break;
 	case WORK_GROUPS:
-		cost = more(cost, times(times(param(node, 0), dim(node, 3)), EACH));
+		cost = work_max(cost, work_times(work_times(work_param(node, 0), work_dim(node, 3)), EACH));
 		break;
 	default:
 		break;

@@ -17,25 +17,25 @@ struct graph_layout {
 static_assert(offsetof(struct graph_layout, use_counts) == 0x30, "ggml_cgraph");
 static_assert(offsetof(struct graph_layout, set_keys) == 0x48, "ggml_cgraph");
 
-static const struct graph_layout *layout(const struct abi_graph *g)
+static const struct graph_layout *graph_layout_of(const struct abi_graph *g)
 {
 	return (const void *)g;
 }
 
-static bool slot_used(const struct graph_layout *g, size_t i)
+static bool graph_slot_used(const struct graph_layout *g, size_t i)
 {
 	return g->set_used[i / 32] >> (i % 32) & 1;
 }
 
 /* The tensor's slot, or the free one where it would go; set_size: neither. */
-static size_t slot_find(const struct graph_layout *g, const struct abi_tensor *t)
+static size_t graph_slot(const struct graph_layout *g, const struct abi_tensor *t)
 {
 	size_t start, i;
 
 	if (!g->set_size)
 		return 0;
 	i = start = ((uintptr_t)t >> 4) % g->set_size;
-	while (slot_used(g, i) && g->set_keys[i] != t) {
+	while (graph_slot_used(g, i) && g->set_keys[i] != t) {
 		i = (i + 1) % g->set_size;
 		if (i == start)
 			return g->set_size;
@@ -45,16 +45,16 @@ static size_t slot_find(const struct graph_layout *g, const struct abi_tensor *t
 
 int32_t abi_count_get(const struct abi_graph *graph, const struct abi_tensor *t)
 {
-	const struct graph_layout *g = layout(graph);
-	size_t i = slot_find(g, t);
+	const struct graph_layout *g = graph_layout_of(graph);
+	size_t i = graph_slot(g, t);
 
-	return i < g->set_size && slot_used(g, i) ? g->use_counts[i] : 0;
+	return i < g->set_size && graph_slot_used(g, i) ? g->use_counts[i] : 0;
 }
 
 bool abi_count_set(struct abi_graph *graph, struct abi_tensor *t, int32_t count)
 {
-	const struct graph_layout *g = layout(graph);
-	size_t i = slot_find(g, t);
+	const struct graph_layout *g = graph_layout_of(graph);
+	size_t i = graph_slot(g, t);
 
 	if (i >= g->set_size)
 		return false;
@@ -88,9 +88,10 @@ bool abi_counts_check(const struct abi_symbols *s, void *handle)
 	d = add(ctx, c, a);
 	g = s->new_graph_custom(ctx, 16, false);
 	expand(g, d);
-	ok = layout(g)->size == 16 && layout(g)->n_nodes == 2 && layout(g)->n_leafs == 2 && layout(g)->nodes[1] == d &&
-	     layout(g)->set_size >= 16 && layout(g)->set_size < 4096 && abi_count_get(g, a) == 2 &&
-	     abi_count_get(g, b) == 1 && abi_count_get(g, c) == 1 && abi_count_get(g, d) == 0;
+	ok = graph_layout_of(g)->size == 16 && graph_layout_of(g)->n_nodes == 2 && graph_layout_of(g)->n_leafs == 2 &&
+	     graph_layout_of(g)->nodes[1] == d && graph_layout_of(g)->set_size >= 16 &&
+	     graph_layout_of(g)->set_size < 4096 && abi_count_get(g, a) == 2 && abi_count_get(g, b) == 1 &&
+	     abi_count_get(g, c) == 1 && abi_count_get(g, d) == 0;
 	s->free(ctx);
 	return ok;
 }

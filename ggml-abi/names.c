@@ -89,36 +89,36 @@ bool abi_names_read(struct cursor *c, struct abi_names *names)
 	return true;
 }
 
-static bool same(const struct abi_name *a, const struct abi_name *b)
+static bool name_same(const struct abi_name *a, const struct abi_name *b)
 {
 	return a->text[0] && !strcmp(a->text, b->text) && a->block == b->block && a->bytes == b->bytes;
 }
 
-static int16_t find(const struct abi_names *in, int list, const struct abi_name *name)
+static int16_t names_find(const struct abi_names *in, int list, const struct abi_name *name)
 {
 	for (uint32_t i = 0; i < in->n[list]; i++) {
-		if (same(name, &in->names[list][i]))
+		if (name_same(name, &in->names[list][i]))
 			return (int16_t)i;
 	}
 	return -1;
 }
 
-static int32_t op_named(const struct abi_names *names, const char *text)
+static int32_t names_op(const struct abi_names *names, const char *text)
 {
 	struct abi_name name = { 0 };
 
 	name_take(&name, text);
-	return find(names, ABI_OPS, &name);
+	return names_find(names, ABI_OPS, &name);
 }
 
 void abi_numbers_map(struct abi_numbers *m, const struct abi_names *from, const struct abi_names *to)
 {
 	for (int list = 0; list < ABI_LISTS; list++) {
 		for (uint32_t i = 0; i < ABI_NAMES; i++)
-			m->to[list][i] = i < from->n[list] ? find(to, list, &from->names[list][i]) : -1;
+			m->to[list][i] = i < from->n[list] ? names_find(to, list, &from->names[list][i]) : -1;
 	}
-	m->unary = op_named(from, "UNARY");
-	m->glu = op_named(from, "GLU");
+	m->unary = names_op(from, "UNARY");
+	m->glu = names_op(from, "GLU");
 }
 
 int32_t abi_number(const struct abi_numbers *m, enum abi_list list, int32_t number)

@@ -9,12 +9,7 @@
 
 static const struct abi_symbols fn; /* nothing of it is called for graphs without a ggml_cgraph */
 static struct graph_store s;
-static const char places[GRAPH_BUFFERS + 2]; /* buffers are compared by address only */
-
-static const struct buffer *buffer(size_t i)
-{
-	return (const struct buffer *)(const void *)&places[i];
-}
+static struct buffer buffers[300];
 
 static int start(void **state)
 {
@@ -26,8 +21,12 @@ static int start(void **state)
 static int end(void **state)
 {
 	(void)state;
-	graph_store_fini(&s, &fn);
-	return s.n || s.newest || s.oldest ? -1 : 0;
+	graph_store_clear(&s, &fn);
+	for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
+		if (buffers[i].graphs)
+			return -1;
+	}
+	return s.n || s.newest || s.oldest || s.cost ? -1 : 0;
 }
 
 /* Named by a number, which is all of its bytes. */
@@ -97,33 +96,63 @@ static void what_is_kept_is_bounded_in_bytes(void **state)
 	assert_non_null(find(8));
 }
 
+/* What is noted while a graph is made. */
+static struct graph *add_in(uint32_t name, size_t first, size_t n)
+{
+	struct graph *g = graph_make(name, 1);
+
+	for (size_t i = 0; i < 3 * n; i++)
+		assert_true(graph_touch(g, &buffers[first + i % n]));
+	graph_store_add(&s, &fn, g);
+	return g;
+}
+
 static void a_graph_goes_with_its_buffers_and_no_others(void **state)
 {
 	(void)state;
-	graph_refers(add(0, 1), buffer(0));
-	graph_refers(add(1, 1), buffer(1));
-	graph_refers(find(1), buffer(0));
-	graph_refers(add(2, 1), buffer(1));
+	add_in(0, 0, 1);
+	add_in(1, 0, 2);
+	add_in(2, 1, 1);
 	add(3, 1);
-	graph_store_drop(&s, &fn, buffer(0));
+	graph_store_leave(&s, &fn, &buffers[0]);
 	assert_null(find(0));
 	assert_null(find(1));
 	assert_non_null(find(2));
 	assert_non_null(find(3));
 	assert_int_equal(s.n, 2);
-	assert_int_equal(s.cost, 2);
-	graph_store_drop(&s, &fn, NULL);
+	graph_store_leave(&s, &fn, &buffers[2]);
+	assert_int_equal(s.n, 2);
+	graph_store_clear(&s, &fn);
 	assert_int_equal(s.n, 0);
 }
 
-static void one_of_more_buffers_than_are_noted_goes_with_any(void **state)
+static void one_of_many_buffers_goes_with_each_of_them_and_no_other(void **state)
 {
 	(void)state;
-	add(0, 1);
-	for (size_t i = 0; i < GRAPH_BUFFERS + 1; i++)
-		graph_refers(find(0), buffer(i));
-	graph_store_drop(&s, &fn, buffer(GRAPH_BUFFERS + 1));
+	for (size_t i = 0; i < 200; i++) {
+		add_in(0, 0, 200);
+		graph_store_leave(&s, &fn, &buffers[200 + i % 100]);
+		assert_non_null(find(0));
+		graph_store_leave(&s, &fn, &buffers[i]);
+		assert_null(find(0));
+	}
+}
+
+/* A buffer of another use drops the graphs that touch it, while one is made of it. */
+static void one_that_is_being_made_is_left_alone(void **state)
+{
+	struct graph *g = graph_make(1, 1);
+
+	(void)state;
+	add_in(0, 0, 1);
+	assert_true(graph_touch(g, &buffers[0]));
+	graph_store_leave(&s, &fn, &buffers[0]);
 	assert_null(find(0));
+	assert_true(graph_touch(g, &buffers[1]) && graph_touch(g, &buffers[0]));
+	graph_store_add(&s, &fn, g);
+	assert_ptr_equal(find(1), g);
+	graph_store_leave(&s, &fn, &buffers[0]);
+	assert_null(find(1));
 }
 
 static void a_blob_holds_the_graph_that_was_placed_there_last(void **state)
@@ -152,7 +181,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_kept_is_bounded_in_bytes, start, end),
 		cmocka_unit_test_setup_teardown(a_graph_goes_with_its_buffers_and_no_others, start, end),
 		cmocka_unit_test_setup_teardown(a_blob_holds_the_graph_that_was_placed_there_last, start, end),
-		cmocka_unit_test_setup_teardown(one_of_more_buffers_than_are_noted_goes_with_any, start, end),
+		cmocka_unit_test_setup_teardown(one_of_many_buffers_goes_with_each_of_them_and_no_other, start, end),
+		cmocka_unit_test_setup_teardown(one_that_is_being_made_is_left_alone, start, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#include "backend/graph_run.h"
+
+#include "backend/context.h"
+#include "backend/graph_build.h"
+
+bool graph_request_run(struct backend_context *ctx, const struct graph_request *at, int32_t *status)
+{
+	struct graph_store *s = &ctx->graphs;
+	struct graph *g;
+
+	*status = ABI_STATUS_SUCCESS;
+	if (at->size == 0 || at->size > GRAPH_MAX_BYTES) {
+		context_refuse(ctx, "graph: %llu bytes are none or too many", (unsigned long long)at->size);
+		return false;
+	}
+	/* A match is computed from our own copy, so that it doesn't matter what becomes of the guest's meanwhile. */
+	g = at->again ? graph_store_again(s, at->res, at->size) : NULL;
+	if (g)
+		ctx->counters.graphs_again++;
+	else
+		g = graph_store_find(s, at->bytes, at->size);
+	if (g) {
+		ctx->counters.graphs_reused++;
+	} else {
+		if (!graph_incoming_copy(&ctx->incoming, at->bytes, at->size)) {
+			*status = ABI_STATUS_ALLOC_FAILED;
+			return true;
+		}
+		g = graph_build(ctx, status);
+		if (!g)
+			return *status != ABI_STATUS_SUCCESS;
+		graph_store_add(s, &ctx->lib.fn, g);
+	}
+	if (g->res != at->res)
+		graph_store_place(s, g, at->res);
+	ctx->counters.graphs++;
+	ctx->counters.nodes += g->n_nodes;
+	*status = ctx->lib.fn.graph_compute(ctx->lib.backend, g->ggml);
+	return true;
+}
