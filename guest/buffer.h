@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory on the host under a handle, and the range of addresses here that stands for it. See buffer.c. */
+/* Memory on the host under a handle, and the range of addresses here that stands for it. What ggml does with it is
+ * buffer_slots.c's. */
 #ifndef GUEST_BUFFER_H
 #define GUEST_BUFFER_H
 
@@ -9,8 +10,10 @@
 
 struct abi_buffer;
 struct abi_tensor;
+struct device;
 
 struct buffer {
+	struct device *device;
 	uint64_t handle; /* the host's */
 	char *base;      /* address space reserved here, never accessible */
 	size_t size;
@@ -18,15 +21,14 @@ struct buffer {
 	/* loss.c's */
 	_Atomic uint64_t taints;
 	struct buffer *next, **link;
-	struct buffer *left; /* buffer.c's: another that is still to be freed */
+	struct buffer *left; /* buffer_slots.c's: another that is still to be freed */
 };
 
-/* Makes a buffer of the host's, NULL when it has no memory. */
-struct abi_buffer *buffer_new(size_t size);
-/* The tensor's buffer if it is one of ours, following its view; NULL otherwise. */
+/* ggml's get_base: what has it is ours. */
+void *buffer_base(struct abi_buffer *object);
+/* The buffer, whosever it is, that the tensor lies in, or what it views; NULL: none yet. */
+const struct abi_buffer *buffer_under(const struct abi_tensor *t);
+/* The same, if it is ours; else NULL. */
 struct buffer *buffer_of(const struct abi_tensor *t);
-
-/* Changes whenever a buffer comes or goes: addresses may mean something else then. */
-uint64_t buffers_epoch(void);
 
 #endif

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Graphs are computed on the host: found among those that it knows (kept.h) or written, then sent. */
+/* See graph.h. */
+#include "guest/graph.h"
+
 #include <stdio.h>
 
-#include "guest/kept.h"
+#include "guest/loss.h"
+#include "guest/own_ggml.h"
 #include "guest/say.h"
+#include "guest/turn.h"
 
 #define MAX_TENSORS    (UINT32_C(1) << 21)
 #define GRAPH_ROOM_MAX ((size_t)1 << 30)
@@ -15,36 +19,35 @@ static size_t room_guess(uint32_t n_nodes)
 }
 
 /* The graph in a blob, written. NULL: it can't be, and why says it, if anything does. */
-static struct kept *graph_place(struct call *c, struct abi_graph *graph, uint32_t n_nodes, char *why, size_t why_size)
+static struct kept *graph_place(
+	struct call *c, struct kept_store *store, struct abi_graph *graph, uint32_t n_nodes, char *why, size_t why_size)
 {
-	static struct idmap ids;
-	static uint32_t max_ids = 8192;
-	struct session *s = c->session;
+	struct idmap *ids = &store->ids;
 	struct graph_bytes g;
 	struct kept *k;
 
 	queue_settle(&c->session->queue); /* the blob may be about to be read */
-	k = kept_new(s, graph, n_nodes, room_guess(n_nodes));
+	k = kept_store_new(store, graph, n_nodes, room_guess(n_nodes));
 	if (!k)
 		return NULL; /* which was told */
 	for (;;) {
 		enum graph_written written;
 
-		if (idmap_reset(&ids, max_ids) < 0 || !kept_touch(k, graph)) {
+		if (idmap_reset(ids, store->max_ids) < 0 || !kept_touch(k, graph)) {
 			snprintf(why, why_size, "there is no memory for it");
 			return NULL;
 		}
-		written = graph_write(graph, &ids, max_ids, &k->shm, &g, why, why_size);
+		written = graph_write(store->host, graph, ids, store->max_ids, &k->shm, &g, why, why_size);
 		if (written == GRAPH_WRITTEN)
 			break;
-		if (written == GRAPH_NEEDS_IDS && max_ids < MAX_TENSORS)
-			max_ids *= 2;
+		if (written == GRAPH_NEEDS_IDS && store->max_ids < MAX_TENSORS)
+			store->max_ids *= 2;
 		else if (written != GRAPH_NEEDS_ROOM || k->shm.size >= GRAPH_ROOM_MAX)
 			return NULL;
-		else if (!kept_grow(s, k, k->shm.size * 2))
+		else if (!kept_store_grow(store, k, k->shm.size * 2))
 			return NULL; /* which was told */
 	}
-	kept_written(k, graph, &g, &ids);
+	kept_written(k, store->host, graph, &g, ids);
 	return k;
 }
 
@@ -93,19 +96,19 @@ static int32_t graph_run(struct call *c, struct stream *stream, struct kept *k)
 	return status;
 }
 
-int32_t graph_compute(struct stream *stream, struct abi_graph *graph)
+int32_t graph_send(struct kept_store *kept, struct stream *stream, struct abi_graph *graph)
 {
-	struct session *s = &plugin.session;
+	struct session *s = &kept->host->session;
 	int32_t status = ABI_STATUS_FAILED;
 	char why[512] = "";
 	struct kept *k;
 	struct call c;
-	uint32_t n_nodes = (uint32_t)plugin.fn.graph_n_nodes(graph);
+	uint32_t n_nodes = (uint32_t)own.fn.graph_n_nodes(graph);
 
 	turn_begin(&c, s, APIR_FN_GRAPH_COMPUTE, "graph_compute");
-	k = session_alive(s) ? kept_find(graph, n_nodes) : NULL;
+	k = session_alive(s) ? kept_store_find(kept, graph, n_nodes) : NULL;
 	if (!k && session_alive(s))
-		k = graph_place(&c, graph, n_nodes, why, sizeof why);
+		k = graph_place(&c, kept, graph, n_nodes, why, sizeof why);
 	if (k) {
 		status = graph_run(&c, stream, k);
 		k->proven = status == ABI_STATUS_SUCCESS;

@@ -15,6 +15,8 @@
 #include <string.h>
 
 #include "ggml-abi/counts.h"
+#include "guest/own_ggml.h"
+#include "guest/tensor.h"
 
 /* What `ids` says of a tensor that is written: as a node, or as data only. Of a node that is still to come it says its
  * place in the graph, and of one that is left out nothing. */
@@ -22,6 +24,7 @@
 #define LEAF   (UINT32_MAX - 1)
 
 struct writer {
+	const struct host *host;
 	const struct abi_graph *graph;
 	struct idmap *ids;
 	uint32_t max_ids;
@@ -44,8 +47,8 @@ static bool fail(struct writer *w, enum graph_written result, const char *text)
 static bool tensor_refused(struct writer *w, const struct abi_tensor *t, const char *fault)
 {
 	w->result = GRAPH_CANNOT_BE;
-	snprintf(w->why, w->why_size, "node %u (%s of '%.64s'): tensor '%.64s' %s", w->at,
-		plugin.fn.op_name(w->node->op), w->node->name, t->name, fault);
+	snprintf(w->why, w->why_size, "node %u (%s of '%.64s'): tensor '%.64s' %s", w->at, own.fn.op_name(w->node->op),
+		w->node->name, t->name, fault);
 	return false;
 }
 
@@ -64,21 +67,21 @@ static bool is_to_come(const struct writer *w, const struct abi_tensor *t)
 {
 	uint32_t at;
 
-	return !op_idle(t) && idmap_find(w->ids, (uintptr_t)t, &at) && at < LEAF;
+	return !own_op_idle(t) && idmap_find(w->ids, (uintptr_t)t, &at) && at < LEAF;
 }
 
 /* Blocks side by side, as the host wants them of what is read. */
 static bool is_plain(const struct abi_tensor *t)
 {
-	int64_t blck = plugin.fn.blck_size(t->type);
-	size_t size = plugin.fn.type_size(t->type);
+	int64_t blck = own.fn.blck_size(t->type);
+	size_t size = own.fn.type_size(t->type);
 
 	return blck > 0 && t->ne[0] % blck == 0 && t->nb[0] >= size && (blck == 1 || t->nb[0] == size);
 }
 
-int32_t graph_count_of(const struct abi_graph *graph, const struct abi_tensor *t)
+int32_t graph_count_of(const struct host *host, const struct abi_graph *graph, const struct abi_tensor *t)
 {
-	return plugin.session.features & APIR_FEATURE_USE_COUNTS ? abi_count_get(graph, t) : 0;
+	return host->session.features & APIR_FEATURE_USE_COUNTS ? abi_count_get(graph, t) : 0;
 }
 
 /* Writes the tensor under its address as id. */
@@ -92,7 +95,7 @@ static bool tensor_put(struct writer *w, const struct abi_tensor *t, struct apir
 		return fail(w, GRAPH_NEEDS_IDS, "it has too many tensors");
 	if (idmap_add(w->ids, (uintptr_t)t, LEAF) != LEAF)
 		idmap_set(w->ids, (uintptr_t)t, PLACED);
-	out->use_count = (uint32_t)graph_count_of(w->graph, t);
+	out->use_count = (uint32_t)graph_count_of(w->host, w->graph, t);
 	memcpy(w->tensors + w->n_tensors++ * sizeof *out, out, sizeof *out);
 	return true;
 }
@@ -107,7 +110,7 @@ static bool viewed_put(struct writer *w, const struct abi_tensor *t, struct apir
 {
 	if (!t->view_src)
 		return true;
-	if (!is_placed(w, t->view_src) && (is_to_come(w, t->view_src) || tensor_fault(t->view_src))) {
+	if (!is_placed(w, t->view_src) && (is_to_come(w, t->view_src) || tensor_fault(w->host, t->view_src))) {
 		if (out->memory)
 			out->memory |= APIR_MEMORY_PART;
 		return true;
@@ -128,8 +131,8 @@ static bool leaf_put(struct writer *w, const struct abi_tensor *t)
 		return true;
 	if (is_to_come(w, t))
 		return tensor_refused(w, t, "is read before it is computed");
-	if (!tensor_encode(t, &out))
-		return tensor_refused(w, t, tensor_fault(t));
+	if (!tensor_encode(w->host, t, &out))
+		return tensor_refused(w, t, tensor_fault(w->host, t));
 	return viewed_put(w, t, &out) && tensor_put(w, t, &out);
 }
 
@@ -137,16 +140,16 @@ static bool node_put(struct writer *w, const struct abi_tensor *t)
 {
 	struct apir_tensor out;
 
-	if (!tensor_encode(t, &out))
-		return tensor_refused(w, t, tensor_fault(t));
-	if (!tensor_encode_op(t, &out))
+	if (!tensor_encode(w->host, t, &out))
+		return tensor_refused(w, t, tensor_fault(w->host, t));
+	if (!tensor_encode_op(w->host, t, &out))
 		return tensor_refused(w, t, no_such_op);
 	for (int i = 0; i < ABI_SRCS; i++) {
 		const struct abi_tensor *src = t->src[i];
 
 		/* Where nothing is read, what can't be sent needn't be. */
-		if (!src || (op_idle(t) && !is_placed(w, src) &&
-				    (is_to_come(w, src) || tensor_fault(src) || !is_plain(src))))
+		if (!src || (own_op_idle(t) && !is_placed(w, src) &&
+				    (is_to_come(w, src) || tensor_fault(w->host, src) || !is_plain(src))))
 			continue;
 		/* a cast is a CPY whose second source is itself */
 		if (src != t && !leaf_put(w, src))
@@ -157,9 +160,9 @@ static bool node_put(struct writer *w, const struct abi_tensor *t)
 }
 
 /* Whether the node is to be sent, not only passed over. */
-static bool is_sent(const struct abi_tensor *t)
+static bool is_sent(const struct writer *w, const struct abi_tensor *t)
 {
-	return !op_idle(t) || (!tensor_fault(t) && is_plain(t));
+	return !own_op_idle(t) || (!tensor_fault(w->host, t) && is_plain(t));
 }
 
 /* Announces the nodes that are to be sent; their number goes to *n. */
@@ -167,9 +170,9 @@ static bool nodes_announce(struct writer *w, struct abi_graph *graph, uint32_t n
 {
 	*n = 0;
 	for (uint32_t i = 0; i < n_nodes; i++) {
-		const struct abi_tensor *t = plugin.fn.graph_node(graph, (int)i);
+		const struct abi_tensor *t = own.fn.graph_node(graph, (int)i);
 
-		if (!is_sent(t))
+		if (!is_sent(w, t))
 			continue;
 		if (w->ids->n_used == w->max_ids)
 			return fail(w, GRAPH_NEEDS_IDS, "it has too many tensors");
@@ -190,11 +193,13 @@ uint64_t graph_node_id(const void *bytes, uint32_t i)
 	return id;
 }
 
-enum graph_written graph_write(struct abi_graph *graph, struct idmap *ids, uint32_t max_ids, const struct shm *shm,
-	struct graph_bytes *out, char *why, size_t why_size)
+enum graph_written graph_write(const struct host *host, struct abi_graph *graph, struct idmap *ids, uint32_t max_ids,
+	const struct shm *shm, struct graph_bytes *out, char *why, size_t why_size)
 {
-	uint32_t n_nodes = (uint32_t)plugin.fn.graph_n_nodes(graph), n_tensors;
-	struct writer w = { .graph = graph, .ids = ids, .max_ids = max_ids, .why = why, .why_size = why_size };
+	uint32_t n_nodes = (uint32_t)own.fn.graph_n_nodes(graph), n_tensors;
+	struct writer w = {
+		.host = host, .graph = graph, .ids = ids, .max_ids = max_ids, .why = why, .why_size = why_size
+	};
 	uint8_t *ids_at = (uint8_t *)shm->ptr + sizeof n_nodes;
 
 	if (!nodes_announce(&w, graph, n_nodes, &out->n_nodes))
@@ -212,7 +217,7 @@ enum graph_written graph_write(struct abi_graph *graph, struct idmap *ids, uint3
 		uint64_t id;
 
 		w.at = i;
-		w.node = plugin.fn.graph_node(graph, (int)i);
+		w.node = own.fn.graph_node(graph, (int)i);
 		if (!idmap_find(ids, (uintptr_t)w.node, &known) || known == LEAF)
 			continue;
 		/* One that computes nothing may have been read before its turn: it is data then, which it was anyway. */

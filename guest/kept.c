@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See kept.h. How many there are is bounded by what they take. A program that builds a new graph for every step, in the same
- * memory, would fill that with what never comes again: of graphs that begin with the same tensor a few are kept.
- */
+/* See kept.h. */
 #include "guest/kept.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "guest/blob.h"
-
-#define KEPT_MAPPED  96  /* where each takes a mapping of the VMM's, which are few and every program's */
-#define KEPT_MOST    256 /* each is a mapping of the host's in the guest */
-#define KEPT_BYTES   ((size_t)128 << 20) /* blobs and copies */
-#define KEPT_ALIKE   4                   /* of those that begin with the same tensor */
-#define KEPT_GRANULE ((size_t)64 << 10)
+#include "guest/buffer.h"
+#include "guest/own_ggml.h"
+#include "guest/tensor.h"
 
 /* A tensor as it was when its graph was written. */
 struct seen {
@@ -25,48 +18,33 @@ struct seen {
 	bool sent;       /* false: a node that was left out, of which nothing matters but that it computes nothing */
 };
 
-static struct kept *all[KEPT_MOST];
-static size_t n_all,
-	most = KEPT_MOST; /* fewer where there was no memory for another: asking costs, and fills the host's log */
-static uint64_t clock_now;
-
-static bool same(const struct seen *s, const struct abi_graph *graph)
+static bool seen_same(const struct seen *s, const struct host *host, const struct abi_graph *graph)
 {
 	if (!s->sent)
 		return s->tensor->op == s->copy.op;
-	return !memcmp(s->tensor, &s->copy, sizeof s->copy) && graph_count_of(graph, s->tensor) == s->count &&
-	       tensor_memory_told(s->tensor) == s->memory;
+	return !memcmp(s->tensor, &s->copy, sizeof s->copy) && graph_count_of(host, graph, s->tensor) == s->count &&
+	       tensor_memory_told(host, s->tensor) == s->memory;
 }
 
 /* Each tensor is looked at only after what vouches that it is still there: the graph has its nodes, an unchanged node
  * has its sources, and an unchanged view, which comes behind what it views, has that. */
-static bool unchanged(const struct kept *k, struct abi_graph *graph, uint32_t n_nodes)
+bool kept_is(const struct kept *k, const struct host *host, struct abi_graph *graph, uint32_t n_nodes)
 {
-	if (!k->known || k->n_nodes != n_nodes || k->epoch != buffers_epoch())
+	if (!k->known || k->n_nodes != n_nodes)
 		return false;
 	for (uint32_t i = 0; i < n_nodes; i++) {
-		if (plugin.fn.graph_node(graph, (int)i) != k->seen[i].tensor || !same(&k->seen[i], graph))
+		if (own.fn.graph_node(graph, (int)i) != k->seen[i].tensor || !seen_same(&k->seen[i], host, graph))
 			return false;
 	}
 	for (uint32_t i = k->n_seen; i-- > n_nodes;) {
-		if (!same(&k->seen[i], graph))
+		if (!seen_same(&k->seen[i], host, graph))
 			return false;
 	}
 	return true;
 }
 
-struct kept *kept_find(struct abi_graph *graph, uint32_t n_nodes)
-{
-	for (size_t i = 0; i < n_all; i++) {
-		if (unchanged(all[i], graph, n_nodes)) {
-			all[i]->last_used = ++clock_now;
-			return all[i];
-		}
-	}
-	return NULL;
-}
-
-static bool remember(struct kept *k, const struct abi_graph *graph, const struct abi_tensor *t, bool sent)
+static bool seen_add(
+	struct kept *k, const struct host *host, const struct abi_graph *graph, const struct abi_tensor *t, bool sent)
 {
 	struct seen *s;
 
@@ -82,13 +60,13 @@ static bool remember(struct kept *k, const struct abi_graph *graph, const struct
 	s = &k->seen[k->n_seen++];
 	s->tensor = t;
 	s->copy = *t;
-	s->count = graph_count_of(graph, t);
-	s->memory = tensor_memory_told(t);
+	s->count = graph_count_of(host, graph, t);
+	s->memory = tensor_memory_told(host, t);
 	s->sent = sent;
 	return true;
 }
 
-static bool touch(struct kept *k, struct buffer *b, bool written)
+static bool touched_add(struct kept *k, struct buffer *b, bool written)
 {
 	struct touched *t = &k->touched;
 	size_t i = 0;
@@ -123,18 +101,19 @@ bool kept_touch(struct kept *k, struct abi_graph *graph)
 
 	k->touched.n = k->touched.n_written = 0;
 	for (uint32_t i = 0; ok && i < k->n_nodes; i++) {
-		const struct abi_tensor *t = plugin.fn.graph_node(graph, (int)i);
+		const struct abi_tensor *t = own.fn.graph_node(graph, (int)i);
 
-		if (op_idle(t))
+		if (own_op_idle(t))
 			continue;
-		ok = touch(k, buffer_of(t), true);
+		ok = touched_add(k, buffer_of(t), true);
 		for (int n = 0; ok && n < ABI_SRCS; n++)
-			ok = !t->src[n] || touch(k, buffer_of(t->src[n]), op_writes(t, n));
+			ok = !t->src[n] || touched_add(k, buffer_of(t->src[n]), own_op_writes(t, n));
 	}
 	return ok;
 }
 
-void kept_written(struct kept *k, struct abi_graph *graph, const struct graph_bytes *g, const struct idmap *ids)
+void kept_written(struct kept *k, const struct host *host, struct abi_graph *graph, const struct graph_bytes *g,
+	const struct idmap *ids)
 {
 	uint32_t next = 0, unused;
 	bool ok = true;
@@ -142,144 +121,27 @@ void kept_written(struct kept *k, struct abi_graph *graph, const struct graph_by
 	k->n_seen = 0;
 	k->size = g->size;
 	k->n_sent = g->n_nodes;
-	k->epoch = buffers_epoch();
 	for (uint32_t i = 0; ok && i < k->n_nodes; i++) {
-		const struct abi_tensor *t = plugin.fn.graph_node(graph, (int)i);
+		const struct abi_tensor *t = own.fn.graph_node(graph, (int)i);
 		bool sent = next < g->n_nodes && graph_node_id(k->shm.ptr, next) == (uintptr_t)t;
 
 		next += sent;
-		ok = remember(k, graph, t, sent);
+		ok = seen_add(k, host, graph, t, sent);
 	}
 	for (uint32_t i = 0; ok && i < g->n_tensors; i++) {
 		struct apir_tensor w;
 
 		memcpy(&w, (const uint8_t *)k->shm.ptr + g->tensors + i * sizeof w, sizeof w);
-		if (!session_alive(&plugin.session)) /* then it isn't what was written */
+		if (!session_alive(&host->session)) /* then it isn't what was written */
 			ok = false;
 		else if (w.op == 0) /* data; a node is in the list already */
 			ok = idmap_find(ids, w.id, &unused) &&
-			     remember(k, graph, (const struct abi_tensor *)(uintptr_t)w.id, true);
+			     seen_add(k, host, graph, (const struct abi_tensor *)(uintptr_t)w.id, true);
 	}
-	k->known = ok && session_alive(&plugin.session);
+	k->known = ok && session_alive(&host->session);
 }
 
-static size_t bytes_of(const struct kept *k)
+size_t kept_bytes(const struct kept *k)
 {
 	return k->shm.size + k->room * sizeof *k->seen;
-}
-
-/* Its buffers are no more, or it could never be found again. */
-static bool is_stale(const struct kept *k)
-{
-	return !k->known || k->epoch != buffers_epoch();
-}
-
-static struct kept *older(struct kept *a, struct kept *b)
-{
-	return !a || b->last_used < a->last_used ? b : a;
-}
-
-/* Which is to give way to a graph that begins with this tensor; NULL: none need. */
-static struct kept *giving_way(const struct abi_tensor *first)
-{
-	struct kept *oldest = NULL, *alike = NULL, *stale = NULL;
-	size_t n_alike = 0, bytes = 0;
-
-	for (size_t i = 0; i < n_all; i++) {
-		struct kept *k = all[i];
-
-		bytes += bytes_of(k);
-		oldest = older(oldest, k);
-		if (is_stale(k))
-			stale = older(stale, k);
-		if (k->first == first) {
-			alike = older(alike, k);
-			n_alike++;
-		}
-	}
-	if (stale)
-		return stale;
-	if (n_alike >= KEPT_ALIKE)
-		return alike;
-	return n_all >= most || bytes >= KEPT_BYTES ? oldest : NULL;
-}
-
-static struct kept *oldest_with_room(size_t size)
-{
-	struct kept *oldest = NULL;
-
-	for (size_t i = 0; i < n_all; i++) {
-		if (all[i]->shm.size >= size)
-			oldest = older(oldest, all[i]);
-	}
-	return oldest;
-}
-
-static size_t room_for(size_t size)
-{
-	return (size + KEPT_GRANULE - 1) / KEPT_GRANULE * KEPT_GRANULE;
-}
-
-bool kept_grow(struct session *s, struct kept *k, size_t size)
-{
-	if (!session_alive(s)) /* no ioctl any more: it might not return */
-		return false;
-	if (k->shm.ptr)
-		blob_drop(&s->blobs, &k->shm);
-	k->shm = (struct shm){ 0 };
-	return blob_need(&s->blobs, room_for(size), "a graph", &k->shm) == 0;
-}
-
-/* One more, with its blob. NULL: there is no memory for it, on one side or the other, which is told of the first: then
- * others can do. */
-static struct kept *kept_more(struct session *s, size_t size)
-{
-	struct kept *k = calloc(1, sizeof *k);
-	int err;
-
-	if (!k)
-		return NULL;
-	err = n_all ? blob_make(&s->blobs, room_for(size), &k->shm)
-	            : blob_need(&s->blobs, room_for(size), "a graph", &k->shm);
-	if (err < 0) {
-		if (n_all)
-			most = n_all;
-		free(k);
-		return NULL;
-	}
-	if (!k->shm.stays && most > KEPT_MAPPED)
-		most = KEPT_MAPPED;
-	all[n_all++] = k;
-	return k;
-}
-
-/* One whose blob holds so much, whatever it has to give up for it. */
-static struct kept *kept_choose(struct session *s, const struct abi_tensor *first, size_t size)
-{
-	struct kept *k = giving_way(first);
-
-	if (!k)
-		k = kept_more(s, size);
-	if (!k)
-		k = oldest_with_room(size);
-	if (!k)
-		k = oldest_with_room(0);
-	if (!k || k->shm.size >= size || kept_grow(s, k, size))
-		return k;
-	k->known = false;
-	return oldest_with_room(size);
-}
-
-struct kept *kept_new(struct session *s, struct abi_graph *graph, uint32_t n_nodes, size_t size)
-{
-	const struct abi_tensor *first = n_nodes ? plugin.fn.graph_node(graph, 0) : NULL;
-	struct kept *k = kept_choose(s, first, size);
-
-	if (!k)
-		return NULL;
-	k->known = k->proven = false;
-	k->first = first;
-	k->n_nodes = n_nodes;
-	k->last_used = ++clock_now;
-	return k;
 }

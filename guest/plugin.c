@@ -4,22 +4,25 @@
  * else follows from asking that one. Whatever goes wrong, the program goes on with no device of ours and one line
  * that says why.
  */
-#include "guest/guest.h"
-
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "ggml-abi/counts.h"
-#include "ggml-abi/idle.h"
-#include "ggml-abi/written.h"
-#include "ggml-abi/probe.h"
+#include "guest/buffer_type.h"
+#include "guest/device_slots.h"
+#include "guest/own_ggml.h"
 #include "guest/say.h"
 
 #define EXPORT   __attribute__((visibility("default")))
 #define REG_NAME "VirtGPU"
 
-struct plugin plugin;
+/* What ggml is offered: the registry, and the devices in it. */
+struct plugin {
+	struct abi_reg reg; /* its context is this */
+	struct host host;
+	size_t n_devices;
+	struct device device;
+};
 
 static const char *reg_name(struct abi_reg *r)
 {
@@ -29,14 +32,16 @@ static const char *reg_name(struct abi_reg *r)
 
 static size_t reg_device_count(struct abi_reg *r)
 {
-	(void)r;
-	return plugin.n_devices;
+	const struct plugin *p = r->context;
+
+	return p->n_devices;
 }
 
 static struct abi_device *reg_device(struct abi_reg *r, size_t i)
 {
-	(void)r;
-	return i < plugin.n_devices ? &plugin.device : NULL;
+	struct plugin *p = r->context;
+
+	return i < p->n_devices ? &p->device.object : NULL;
 }
 
 /* Optional functions that programs look up: none yet. */
@@ -45,19 +50,6 @@ static void *reg_proc_address(struct abi_reg *r, const char *name)
 	(void)r;
 	(void)name;
 	return NULL;
-}
-
-/* The library that the address lies in; also found when it was loaded RTLD_LOCAL. NULL: it isn't to be had. */
-static void *library_of(const void *address)
-{
-	Dl_info info;
-	void *handle;
-
-	if (!dladdr(address, &info) || !info.dli_fname)
-		return NULL;
-	handle = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-	/* A program that ggml is linked into statically isn't found by its name. */
-	return handle ? handle : dlopen(NULL, RTLD_LAZY);
 }
 
 /* Another image of this plugin, loaded from another path, has the device. */
@@ -73,65 +65,74 @@ static bool registered_already(void *handle)
 }
 
 /* llama.cpp's own complaint, "invalid device", follows where the device was asked for by its name. */
-static void say_no_device(const char *err)
+static void say_no_device(const struct device *dev, const char *err)
 {
 	say_warn("no device: %s; programs go on with the CPU, but llama.cpp given '-dev %s' ends with 'invalid device'",
-		err, plugin.device_name);
+		err, dev->name);
 }
 
 /* ", ggml 0.25.1 here and 0.27.0 on the host" where they differ: whoever reads of a missing operation looks for it. */
-static void versions_tell(char *text, size_t size)
+static void versions_tell(const struct host *host, char *text, size_t size)
 {
-	const char *own = plugin.fn.version();
+	const char *here = own.fn.version();
 
 	*text = '\0';
-	if (plugin.host_version[0] && strcmp(plugin.host_version, own) != 0)
-		snprintf(text, size, ", ggml %.31s here and %s on the host", own, plugin.host_version);
+	if (host->version[0] && strcmp(host->version, here) != 0)
+		snprintf(text, size, ", ggml %.31s here and %s on the host", here, host->version);
 }
 
-static bool plugin_setup(const void *caller)
+/* The host and its device. 0, or -errno and a line. */
+static int plugin_connect(struct plugin *p, char *err, size_t err_size)
 {
-	void *handle = library_of(caller);
-	const char *missing = "dladdr";
+	int e = device_name_choose(&p->device, err, err_size);
+
+	if (!e)
+		e = session_open(&p->host.session, err, err_size);
+	if (e < 0)
+		return e;
+	*err = '\0';
+	e = device_init(&p->device, &p->host, err, err_size);
+	if (!e)
+		e = host_agree(&p->host);
+	if (!e)
+		return 0;
+	if (!*err)
+		snprintf(err, err_size, "%s: the host does not describe its device (%s): see the host's log",
+			p->host.session.connection.transport->where, strerror(-e));
+	session_close(&p->host.session);
+	return e;
+}
+
+static bool plugin_setup(struct plugin *p, const void *caller)
+{
+	void *handle = own_ggml_find(caller);
+	const struct transport *t;
 	char err[384], versions[96];
 
-	if (!handle || abi_symbols_load(&plugin.fn, handle, &missing) < 0) {
-		say_error("cannot find the ggml that loads this plugin (no %s()): supported: " ABI_SUPPORTED, missing);
+	if (!handle)
 		return false;
-	}
-	say_through(&plugin.fn);
-	if (abi_symbols_check(&plugin.fn, err, sizeof err) < 0 ||
-		abi_probe(&plugin.fn, handle, &plugin.api, err, sizeof err) < 0) {
-		say_error("%s: install the ggml-virtgpu that knows it", err);
-		return false;
-	}
-	plugin.reg = (struct abi_reg){
-		.api_version = (int32_t)plugin.api,
+	p->reg = (struct abi_reg){
+		.api_version = (int32_t)own.api,
 		.get_name = reg_name,
 		.get_device_count = reg_device_count,
 		.get_device = reg_device,
 		.get_proc_address = reg_proc_address,
+		.context = p,
 	};
 	if (registered_already(handle))
 		return true;
-	abi_idle_learn(&plugin.fn, plugin.idle);
-	abi_written_learn(&plugin.fn, plugin.written);
-	plugin.has_counts = abi_counts_check(&plugin.fn, handle);
-	if (device_name_choose(err, sizeof err) < 0 || session_open(&plugin.session, err, sizeof err) < 0) {
-		say_no_device(err);
+	own_ggml_learn(handle);
+	if (plugin_connect(p, err, sizeof err) < 0) {
+		say_no_device(&p->device, err);
 		return true;
 	}
-	if (device_setup(err, sizeof err) < 0) {
-		session_close(&plugin.session);
-		say_no_device(err);
-		return true;
-	}
-	plugin.n_devices = 1;
-	versions_tell(versions, sizeof versions);
-	say_info("%s: %s (over %s, capset %u, plugin API %d%s%s)", plugin.session.connection.transport->where,
-		plugin.device_description, plugin.session.connection.transport->ops->name,
-		plugin.session.connection.transport->capset_id, plugin.api,
-		plugin.session.plain ? ", plain APIR 0.2" : "", versions);
+	buffer_type_init(&p->device);
+	device_slots_init(&p->device, &p->reg);
+	p->n_devices = 1;
+	versions_tell(&p->host, versions, sizeof versions);
+	t = p->host.session.connection.transport;
+	say_info("%s: %s (over %s, capset %u, plugin API %d%s%s)", t->where, p->device.description, t->ops->name,
+		t->capset_id, own.api, p->host.session.plain ? ", plain APIR 0.2" : "", versions);
 	return true;
 }
 
@@ -141,13 +142,14 @@ EXPORT struct abi_reg *ggml_backend_init(void);
 EXPORT struct abi_reg *ggml_backend_init(void)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct plugin plugin;
 	static bool done, usable;
 	int cancel_state;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	pthread_mutex_lock(&lock);
 	if (!done)
-		usable = plugin_setup(__builtin_return_address(0));
+		usable = plugin_setup(&plugin, __builtin_return_address(0));
 	done = true;
 	pthread_mutex_unlock(&lock);
 	pthread_setcancelstate(cancel_state, NULL);

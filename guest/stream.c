@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* A stream (ggml's "backend"). All streams share the session's one queue, whose order is theirs. */
-#include "guest/guest.h"
+#include "guest/stream.h"
+
+#include <stdlib.h>
+
+#include "guest/device.h"
+#include "guest/entry.h"
+#include "guest/graph.h"
+#include "guest/loss.h"
+#include "guest/turn.h"
 
 static const uint8_t guid[16] = { 0x67, 0x67, 0x6d, 0x6c, 0x2d, 0x76, 0x69, 0x72, 0x74, 0x67, 0x70, 0x75, 0x2d, 0x63,
 	0x31, 0x01 };
 
 static const char *stream_name(struct abi_backend *b)
 {
-	(void)b;
-	return plugin.device_name;
+	return device_of(b->device)->name;
 }
 
 static void stream_free(struct abi_backend *b)
@@ -17,7 +24,7 @@ static void stream_free(struct abi_backend *b)
 	struct call c;
 
 	if (entry_begin("free")) {
-		turn_enter(&c, &plugin.session, "free");
+		turn_enter(&c, device_session(device_of(b->device)), "free");
 		queue_settle(&c.session->queue);
 		loss_stream_end(stream);
 		turn_end(&c);
@@ -33,10 +40,9 @@ static void stream_synchronize(struct abi_backend *b)
 {
 	struct call c;
 
-	(void)b;
 	if (!entry_begin("synchronize"))
 		return;
-	turn_enter(&c, &plugin.session, "synchronize");
+	turn_enter(&c, device_session(device_of(b->device)), "synchronize");
 	queue_settle(&c.session->queue);
 	turn_end(&c);
 	entry_end();
@@ -47,7 +53,7 @@ static int32_t stream_compute(struct abi_backend *b, struct abi_graph *graph)
 	int32_t status = ABI_STATUS_FAILED;
 
 	if (entry_begin("graph_compute")) {
-		status = graph_compute(b->context, graph);
+		status = graph_send(&device_of(b->device)->kept, b->context, graph);
 		entry_end();
 	} else {
 		entry_forked_tell();
@@ -55,19 +61,20 @@ static int32_t stream_compute(struct abi_backend *b, struct abi_graph *graph)
 	return status;
 }
 
-static struct abi_backend *stream_make(struct abi_device *dev)
+static struct abi_backend *stream_make(struct abi_device *device)
 {
 	struct abi_backend *b = calloc(1, sizeof *b);
 	struct stream *stream = calloc(1, sizeof *stream);
+	struct session *s = device_session(device_of(device));
 
 	if (!b || !stream) {
 		free(b);
 		free(stream);
 		return NULL;
 	}
-	pthread_mutex_lock(&plugin.session.lock);
-	loss_stream_begin(&plugin.session.losses, stream);
-	pthread_mutex_unlock(&plugin.session.lock);
+	pthread_mutex_lock(&s->lock);
+	loss_stream_begin(&s->losses, stream);
+	pthread_mutex_unlock(&s->lock);
 	*b = (struct abi_backend){
 		.guid = guid,
 		.iface = {
@@ -76,19 +83,19 @@ static struct abi_backend *stream_make(struct abi_device *dev)
 			.synchronize = stream_synchronize,
 			.graph_compute = stream_compute,
 		},
-		.device = dev,
+		.device = device,
 		.context = stream,
 	};
 	return b;
 }
 
-struct abi_backend *stream_new(struct abi_device *dev, const char *params)
+struct abi_backend *stream_new(struct abi_device *device, const char *params)
 {
 	struct abi_backend *b = NULL;
 
 	(void)params;
 	if (entry_begin("init_backend")) {
-		b = stream_make(dev);
+		b = stream_make(device);
 		entry_end();
 	} else {
 		entry_forked_tell();
