@@ -10,6 +10,7 @@
 #include "backend/graph_init.h"
 #include "backend/tensor.h"
 #include "ggml-abi/counts.h"
+#include "ggml-abi/uid.h"
 
 /* ggml's cast is a CPY whose second source is itself; nothing else may read what it writes. */
 static bool source_is_own(
@@ -130,7 +131,11 @@ static bool graph_build_into(struct backend_context *ctx, struct graph *g)
 		return false;
 	if (ctx->features & APIR_FEATURE_USE_COUNTS)
 		graph_build_counts(in, g);
-	return graph_init(ctx, in, g);
+	if (!graph_init(ctx, in, g))
+		return false;
+	if (ctx->lib.has_uid)
+		abi_uid_renew(g->ggml); /* for good: nothing about it changes as long as it is kept */
+	return true;
 }
 
 struct graph *graph_build(struct backend_context *ctx, int32_t *status)

@@ -10,6 +10,7 @@
 #include "backend/cores.h"
 #include "backend/log.h"
 #include "ggml-abi/counts.h"
+#include "ggml-abi/uid.h"
 #include "proto/apir_wire.h"
 
 #define PATH_ENV    "APIR_LLAMA_CPP_GGML_LIBRARY_PATH"
@@ -173,6 +174,7 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 			"ggml.graph.work: '%s' is no number from 1 to 2^62", get(user, "ggml.graph.work"));
 	abi_names_learn(&lib->names, &lib->fn);
 	lib->has_counts = abi_counts_check(&lib->fn, handle);
+	lib->has_uid = lib->has_counts && abi_uid_check(&lib->fn);
 	code = device_choose(lib, reg, path, config_ours(get, user, "ggml.devices", DEVICES_ENV), &index);
 	if (code)
 		return code;

@@ -20,6 +20,7 @@ struct library {
 	struct work work;
 	struct abi_names names;
 	bool has_counts; /* use counts can be set in its graphs: ggml-abi/counts.h */
+	bool has_uid;    /* and a uid: ggml-abi/uid.h */
 };
 
 /* get(user, key) answers configuration keys; NULL: not set. Returns what apir_backend_initialize() returns, having

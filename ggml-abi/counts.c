@@ -1,34 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* See counts.h. Source of the layout: ggml 0.25.1 and 0.27.0 as shipped, the same in both. */
+/* See counts.h. */
 #include "ggml-abi/counts.h"
 
 #include <dlfcn.h>
 #include <string.h>
 
-/* The graph's set of tensors: open addressing, linear probing, by address. */
-struct graph_layout {
-	int32_t size, n_nodes, n_leafs;
-	struct abi_tensor **nodes, **grads, **grad_accs, **leafs;
-	int32_t *use_counts; /* by the set's slots */
-	size_t set_size;
-	uint32_t *set_used; /* a bit a slot */
-	struct abi_tensor **set_keys;
-};
-static_assert(offsetof(struct graph_layout, use_counts) == 0x30, "ggml_cgraph");
-static_assert(offsetof(struct graph_layout, set_keys) == 0x48, "ggml_cgraph");
+#include "ggml-abi/cgraph.h"
 
-static const struct graph_layout *graph_layout_of(const struct abi_graph *g)
-{
-	return (const void *)g;
-}
-
-static bool graph_slot_used(const struct graph_layout *g, size_t i)
+static bool graph_slot_used(const struct abi_cgraph *g, size_t i)
 {
 	return g->set_used[i / 32] >> (i % 32) & 1;
 }
 
 /* The tensor's slot, or the free one where it would go; set_size: neither. */
-static size_t graph_slot(const struct graph_layout *g, const struct abi_tensor *t)
+static size_t graph_slot(const struct abi_cgraph *g, const struct abi_tensor *t)
 {
 	size_t start, i;
 
@@ -45,7 +30,7 @@ static size_t graph_slot(const struct graph_layout *g, const struct abi_tensor *
 
 int32_t abi_count_get(const struct abi_graph *graph, const struct abi_tensor *t)
 {
-	const struct graph_layout *g = graph_layout_of(graph);
+	const struct abi_cgraph *g = (const void *)graph;
 	size_t i = graph_slot(g, t);
 
 	return i < g->set_size && graph_slot_used(g, i) ? g->use_counts[i] : 0;
@@ -53,7 +38,7 @@ int32_t abi_count_get(const struct abi_graph *graph, const struct abi_tensor *t)
 
 bool abi_count_set(struct abi_graph *graph, struct abi_tensor *t, int32_t count)
 {
-	const struct graph_layout *g = graph_layout_of(graph);
+	const struct abi_cgraph *g = (const void *)graph;
 	size_t i = graph_slot(g, t);
 
 	if (i >= g->set_size)
@@ -71,6 +56,7 @@ bool abi_counts_check(const struct abi_symbols *s, void *handle)
 	void *f = dlsym(handle, "ggml_add"), *e = dlsym(handle, "ggml_build_forward_expand");
 	struct abi_tensor *a, *b, *c, *d;
 	struct abi_context *ctx;
+	const struct abi_cgraph *l;
 	struct abi_graph *g;
 	bool ok;
 
@@ -88,10 +74,10 @@ bool abi_counts_check(const struct abi_symbols *s, void *handle)
 	d = add(ctx, c, a);
 	g = s->new_graph_custom(ctx, 16, false);
 	expand(g, d);
-	ok = graph_layout_of(g)->size == 16 && graph_layout_of(g)->n_nodes == 2 && graph_layout_of(g)->n_leafs == 2 &&
-	     graph_layout_of(g)->nodes[1] == d && graph_layout_of(g)->set_size >= 16 &&
-	     graph_layout_of(g)->set_size < 4096 && abi_count_get(g, a) == 2 && abi_count_get(g, b) == 1 &&
-	     abi_count_get(g, c) == 1 && abi_count_get(g, d) == 0;
+	l = abi_cgraph_of(g);
+	ok = l->size == 16 && l->n_nodes == 2 && l->n_leafs == 2 && l->nodes[1] == d && l->set_size >= 16 &&
+	     l->set_size < 4096 && abi_count_get(g, a) == 2 && abi_count_get(g, b) == 1 && abi_count_get(g, c) == 1 &&
+	     abi_count_get(g, d) == 0;
 	s->free(ctx);
 	return ok;
 }

@@ -19,7 +19,15 @@ slots() {
     must_have "$WORK/slots.out" "plugin API 3"
     note "$(tail -n 1 "$WORK/slots.out")"
 }
+uid() {
+    local lib
+    lib=$(gcc -print-file-name=ggml/backends0/libggml-cpu-x64.so)
+    gcc -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -o "$WORK/uid" tests/abi/test_uid.c ggml-abi/*.c proto/cursor.c -ldl
+    "$WORK/uid" "$lib" >"$WORK/uid.out" || { grep -v '^ok' "$WORK/uid.out"; fail "see $WORK/uid.out"; }
+    note "$(tail -n 1 "$WORK/uid.out")"
+}
 
 check "every offset and value as in ggml's public headers" headers
 check "every slot of ggml's private structs is where we declare it" slots
+check "a graph's uid is where ggml's scheduler writes it" uid
 checks_end

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/graph_build.h"
+#include "ggml-abi/uid.h"
 #include "tests/protocol/direct.h"
 
 #define ROOM 4096
@@ -142,6 +143,32 @@ static void one_with_any_byte_changed_is_refused_or_stays_within_its_buffer(void
 	assert_true(built > size && refused > size);
 }
 
+/* What a backend may take an equal one for is the same graph. */
+static void each_graph_has_a_uid_of_its_own(void **state)
+{
+	struct graph *first = build(bytes, size), *again = build(bytes, size), *none;
+	uint64_t uid, other;
+
+	(void)state;
+	assert_non_null(first);
+	assert_non_null(again);
+	uid = abi_uid_get(first->ggml);
+	other = abi_uid_get(again->ggml);
+	assert_true(uid && other && uid != other);
+	graph_free(&ctx->lib.fn, first);
+	first = build(bytes, size); /* may well lie where the other did */
+	assert_non_null(first);
+	assert_true(abi_uid_get(first->ggml) != uid && abi_uid_get(first->ggml) != other);
+	graph_free(&ctx->lib.fn, first);
+	graph_free(&ctx->lib.fn, again);
+	ctx->lib.has_uid = false; /* a ggml whose graphs we don't know */
+	none = build(bytes, size);
+	assert_non_null(none);
+	assert_int_equal(abi_uid_get(none->ggml), 0);
+	assert_int_equal(ctx->lib.fn.graph_compute(ctx->lib.backend, none->ggml), 0);
+	graph_free(&ctx->lib.fn, none);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_with_graph, close_all)
 
 int main(void)
@@ -150,6 +177,7 @@ int main(void)
 		TEST(a_right_graph_is_built_and_goes_without_a_trace),
 		TEST(one_that_is_cut_anywhere_is_refused),
 		TEST(one_with_any_byte_changed_is_refused_or_stays_within_its_buffer),
+		TEST(each_graph_has_a_uid_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
