@@ -3,6 +3,7 @@
  * what the distribution's can't be made to do. */
 #include "tests/support/cm.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -60,6 +61,60 @@ SCENARIO(a_vmm_without_callbacks_may_start)
 	virgl_renderer_get_cap_set(APIR_CAPSET_APIR, &version, &size);
 	CHECK(version == 1 && size == 24);
 	virgl_renderer_cleanup(NULL);
+}
+
+/* What our thread reads is nothing that is being written: a sanitized build (thread) tells. */
+SCENARIO(a_vmm_may_stop_and_start_again_while_our_thread_looks_at_what_is_done)
+{
+	(void)unused;
+	CHECK(virgl_apir_configure_kv(0, "ggml.threads", "1") == 0); /* there is the thread */
+	for (int i = 0; i < 20; i++) {
+		CHECK(virgl_renderer_init(NULL, i & 1 ? VIRGL_FLAG_ASYNC_FENCES : 0, NULL) == 0);
+		virgl_renderer_reset(); /* which wakes it */
+		usleep(1000);
+		virgl_renderer_cleanup(NULL);
+	}
+}
+
+#define HEARD_NOTHING "cannot hear of finished work: Communication error on send\n"
+
+static bool said(const char *what)
+{
+	char *text = file_text("/proc/self/fd/2");
+	bool found = text && strstr(text, what);
+
+	free(text);
+	return found;
+}
+
+/* Another library than the one that we are linked with. */
+static void hear_nothing(void *unused)
+{
+	void *deaf = dlopen(test_path("TEST_VIRGL_DEAF"), RTLD_NOW | RTLD_LOCAL);
+	void *f = deaf ? dlsym(deaf, "virgl_apir_configure_kv") : NULL;
+	int (*configure)(uint32_t, const char *, const char *);
+	void (*reset)(void);
+
+	(void)unused;
+	CHECK(f);
+	memcpy(&configure, &f, sizeof f);
+	f = dlsym(deaf, "virgl_renderer_reset");
+	CHECK(f);
+	memcpy(&reset, &f, sizeof f);
+	CHECK(configure(0, "ggml.threads", "1") == 0);
+	reset();
+	for (int i = 0; i < PATIENCE_MS && !said(HEARD_NOTHING); i++)
+		usleep(1000);
+}
+
+static void what_keeps_it_from_hearing_of_finished_work_is_told(void **state)
+{
+	char *heard;
+
+	(void)state;
+	assert_int_equal(child_run_heard(hear_nothing, NULL, &heard), 0);
+	assert_non_null(strstr(heard, HEARD_NOTHING));
+	free(heard);
 }
 
 SCENARIO(capset_10_is_always_offered)
@@ -890,6 +945,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_the_real_library_apir_works),
 		cmocka_unit_test(a_vmm_without_callbacks_may_start),
+		cmocka_unit_test(a_vmm_may_stop_and_start_again_while_our_thread_looks_at_what_is_done),
+		cmocka_unit_test(what_keeps_it_from_hearing_of_finished_work_is_told),
 		cmocka_unit_test(capset_10_is_always_offered),
 		cmocka_unit_test(without_venus_capset_4_is_apirs),
 		cmocka_unit_test(other_capsets_are_refused_without_the_real_library),
