@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 #include "platform/clock.h"
 #include "platform/shm.h"
 #include "proto/util.h"

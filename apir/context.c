@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 #include "platform/clock.h"
 
 struct context *context_find(const struct apir *a, uint32_t ctx_id)

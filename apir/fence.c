@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 
 #define MAX_FENCES 16384 /* pending, in one context */
 

@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "apir/worker_wire.h"
 #include "platform/memory.h"
 #include "platform/process.h"
+#include "proto/worker_wire.h"
 
 struct link_item;
 

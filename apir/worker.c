@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apir/worker_wire.h"
 #include "proto/util.h"
+#include "proto/worker_wire.h"
 
 extern char **environ;
 

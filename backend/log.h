@@ -10,7 +10,7 @@
 void backend_log_open(void);
 /* Sends ggml's own log the same way. */
 void backend_log_adopt(const struct abi_symbols *s);
-/* One line, no newline at its end; level is an enum abi_log_level. Thread-safe; what is too much is left out (proto/rate.h). */
+/* One line, no newline at its end; level is an enum abi_log_level. Thread-safe; what is too much is left out (log/rate.h). */
 void backend_log(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

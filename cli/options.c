@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "apir/config.h"
-#include "apir/log.h"
 #include "cli/cli.h"
+#include "log/log.h"
 
 static const char *const known_keys = "apir.load_library.path, ggml.library.path, ggml.library.reg, ggml.library.init, "
 				      "ggml.threads, ggml.devices, ggml.graph.work";
@@ -71,7 +71,7 @@ bool host_option(struct host_options *o, int opt, const char *arg)
 		return true;
 	case 'v':
 		o->verbose = true;
-		apir_log_verbose();
+		log_verbose();
 		return true;
 	default:
 		return false;

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "apir/log.h"
 #include "cli/cli.h"
+#include "log/log.h"
 #include "platform/self.h"
 
 static const char help[] = "usage: ggml-virtgpu run [OPTIONS] [--] COMMAND [ARGUMENT ...]\n\n"
@@ -44,7 +44,7 @@ int verb_run(int argc, char **argv)
 	int opt, err, status = 0;
 	pid_t pid;
 
-	apir_log_name("run");
+	log_name("run");
 	self_hide(); /* as serve does; the command's own exec undoes it for the command */
 	while ((opt = getopt_long(argc, argv, "+" HOST_SHORT_OPTIONS, options, NULL)) != -1) {
 		if (opt == 'h') {

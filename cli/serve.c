@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apir/log.h"
 #include "cli/cli.h"
+#include "log/log.h"
 #include "platform/self.h"
 #include "proto/util.h"
 
@@ -44,7 +44,7 @@ int verb_serve(int argc, char **argv)
 	struct supervisor s = { .doors = doors, .host = &host, .private_fd = -1 };
 	int opt, err = 0;
 
-	apir_log_name("serve");
+	log_name("serve");
 	self_hide(); /* from workers, which are processes of this user; doors inherit it */
 	while ((opt = getopt_long(argc, argv, HOST_SHORT_OPTIONS, options, NULL)) != -1) {
 		switch (opt) {

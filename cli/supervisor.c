@@ -16,13 +16,13 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "apir/log.h"
 #include "cli/cli.h"
 #include "cli/peer.h"
 #include "cli/signals.h"
 #include "doors/socket/socket_door.h"
 #include "doors/vhost-user/vhost_user.h"
 #include "doors/workers/workers_door.h"
+#include "log/log.h"
 #include "platform/clock.h"
 #include "proto/util.h"
 
@@ -135,7 +135,7 @@ static void door_process(const struct supervisor *s, const struct door *d, int c
 		close(s->doors[i].fd);
 	if (s->private_fd >= 0)
 		close(s->private_fd);
-	apir_log_name("%s %d", names[d->kind], (int)getpid());
+	log_name("%s %d", names[d->kind], (int)getpid());
 	switch (d->kind) {
 	case DOOR_VHOST_USER:
 		err = vhost_user_serve(conn, stop_fd, &vo);

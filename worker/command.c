@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apir/log.h"
 #include "backend/apir_backend.h"
+#include "log/log.h"
 #include "platform/word.h"
 #include "proto/apir_wire.h"
 #include "proto/cursor.h"

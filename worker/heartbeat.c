@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "apir/worker_wire.h"
 #include "proto/apir_wire.h"
+#include "proto/worker_wire.h"
 
 #define HANG_UP_GRACE_MS 3000
 #define DOOR_STILL_MS    800 /* counted in our own beats, so that we don't take our absence for the door's */

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 #include "worker/blobs.h"
 
 static struct ring ring;

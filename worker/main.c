@@ -17,13 +17,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "apir/log.h"
-#include "apir/worker_wire.h"
+#include "log/log.h"
 #include "platform/clock.h"
 #include "platform/parcel.h"
 #include "platform/process.h"
 #include "platform/self.h"
 #include "proto/cursor.h"
+#include "proto/worker_wire.h"
 #include "worker/blobs.h"
 #include "worker/command.h"
 #include "worker/heartbeat.h"
@@ -180,7 +180,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	ctx_id = (uint32_t)strtoul(argv[1], NULL, 10);
-	apir_log_name("worker %d (context %" PRIu32 ")", (int)getpid(), ctx_id);
+	log_name("worker %d (context %" PRIu32 ")", (int)getpid(), ctx_id);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* its log, or a library's */
 	limits_set();

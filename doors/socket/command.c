@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 #include "proto/apir_wire.h"
 
 struct message {
@@ -162,7 +162,7 @@ static int on_blob_create(struct client *c, const struct message *m)
 		return -EINVAL;
 	err = blob_create(c, size, &res_id, &fd);
 	if (err) {
-		apir_log(c->blobs_refused++ ? APIR_LOG_DEBUG : APIR_LOG_WARN, "socket: blob of %llu bytes: %s",
+		log_write(c->blobs_refused++ ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "socket: blob of %llu bytes: %s",
 			(unsigned long long)size, strerror(-err));
 		fd = NO_FD_BYTE;
 	}

@@ -13,8 +13,8 @@
 #include <poll.h>
 #include <string.h>
 
-#include "apir/log.h"
 #include "doors/socket/client.h"
+#include "log/log.h"
 #include "platform/clock.h"
 
 static void on_fence_done(void *user, uint32_t ctx_id, uint32_t ring, uint64_t fence)

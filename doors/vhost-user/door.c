@@ -14,7 +14,7 @@
 #include <poll.h>
 #include <string.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 
 #include "frontend.h"
 

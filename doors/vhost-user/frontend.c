@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 #include "platform/clock.h"
 
 #define REPLIED  1

@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 #include "platform/clock.h"
 #include "proto/apir_wire.h"
 

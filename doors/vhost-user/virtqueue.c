@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 
 void virtqueue_init(struct virtqueue *q, unsigned index)
 {

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 #include "platform/clock.h"
 
 #define COMMIT_TIMEOUT_MS 500

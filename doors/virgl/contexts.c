@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apir/log.h"
 #include "doors/virgl/door.h"
 #include "doors/virgl/fences.h"
 #include "doors/virgl/real.h"
+#include "log/log.h"
 #include "proto/apir_wire.h"
 #include "proto/util.h"
 

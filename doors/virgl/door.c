@@ -13,9 +13,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-#include "apir/log.h"
 #include "doors/virgl/fences.h"
 #include "doors/virgl/real.h"
+#include "log/log.h"
 #include "proto/apir_wire.h"
 #include "proto/util.h"
 
@@ -97,7 +97,7 @@ struct apir *door_apir(void)
 
 	if (door.apir || door.broken)
 		return door.apir;
-	apir_log_name("virgl %d", (int)getpid());
+	log_name("virgl %d", (int)getpid());
 	/* Each blob is a descriptor of the VMM's, which needs some itself. (QEMU allows itself all that it may have.) */
 	options.limits.blobs = MAX_BLOBS;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 4 < MAX_BLOBS)

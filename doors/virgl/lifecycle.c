@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "apir/log.h"
 #include "doors/virgl/door.h"
 #include "doors/virgl/fences.h"
 #include "doors/virgl/real.h"
+#include "log/log.h"
 #include "proto/apir_wire.h"
 
 /* How much of the VMM's structure there is; 0: a version that we can't know. */

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 
 #define LIBRARY_ENV "VIRGL_APIR_RENDERER_LIBRARY"
 
@@ -35,7 +35,7 @@ static void real_load(void)
 	const char *path = told && *told ? told : "libvirglrenderer.so.1";
 	void *handle, *f;
 
-	apir_log_name("virgl %d", (int)getpid());
+	log_name("virgl %d", (int)getpid());
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!handle) {
 		log_warn("virglrenderer is not there, only APIR works: %s (" LIBRARY_ENV " names its file)", dlerror());

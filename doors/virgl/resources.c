@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "apir/log.h"
 #include "doors/virgl/door.h"
 #include "doors/virgl/fences.h"
 #include "doors/virgl/real.h"
+#include "log/log.h"
 #include "proto/apir_wire.h"
 #include "proto/util.h"
 

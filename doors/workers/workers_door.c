@@ -9,11 +9,11 @@
 #include <poll.h>
 #include <string.h>
 
-#include "apir/log.h"
 #include "apir/worker.h"
-#include "apir/worker_wire.h"
+#include "log/log.h"
 #include "platform/parcel.h"
 #include "proto/util.h"
+#include "proto/worker_wire.h"
 
 #define REQUEST_MS 5000 /* for the request to come */
 #define GRACE_MS   500  /* for a worker that is hung up on to end by itself */

@@ -14,10 +14,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "apir/worker_wire.h"
 #include "guest/transport/deadline.h"
 #include "platform/clock.h"
 #include "proto/apir_wire.h"
+#include "proto/worker_wire.h"
 #include "tests/support/child.h"
 #include "tests/support/host.h"
 #include "tests/support/process.h"

@@ -33,9 +33,9 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 
-#include "apir/log.h"
 #include "backend/apir_backend.h"
 #include "doors/socket/socket_door.h"
+#include "log/log.h"
 #include "proto/apir_wire.h"
 #include "proto/cursor.h"
 #include "proto/util.h"
@@ -352,7 +352,7 @@ static int client_serve(int conn)
 	const struct socket_door_options opt = { .apir = &none };
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	apir_log_name("minimal %d", (int)getpid());
+	log_name("minimal %d", (int)getpid());
 	return socket_door_serve(conn, -1, &opt) ? 1 : 0;
 }
 

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "log/rate.h"
 #include "platform/clock.h"
-#include "proto/rate.h"
 #include "proto/util.h"
 #include "tests/protocol/harness.h"
 #include "tests/protocol/reference.h"
@@ -73,7 +73,7 @@ static char *log_heard(const char *variable, const char *path)
 #define BACKEND_LOG "APIR_LLAMA_CPP_LOG_TO_FILE"
 #define APIR_LINE   WORKER "cannot open the APIR backend library (VIRGL_APIR_BACKEND_LIBRARY): /nowhere/lib.so: *"
 #define GGML_LINE   BACKEND "ggml.threads: '0' is no number from 1 to 512"
-#define FLOOD       12000 /* more than two windows' lines of proto/rate.h */
+#define FLOOD       12000 /* more than two windows' lines of log/rate.h */
 #define DEBUG_LINE  BACKEND "computing with 2 threads"
 
 static void said(const char *heard, const char *pattern, int times)

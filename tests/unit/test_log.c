@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "apir/log.h"
+#include "log/log.h"
 #include "tests/support/capture.h"
 #include "tests/support/child.h"
 
@@ -36,7 +36,7 @@ static void log_all(void *file)
 		setenv(ENV, file, 1);
 	else
 		unsetenv(ENV);
-	apir_log_name("test %d", 7);
+	log_name("test %d", 7);
 	log_debug("one debugging line");
 	log_info("one information");
 	log_warn("one warning");

@@ -3,10 +3,10 @@
  */
 #include "tests/support/cm.h"
 
-#include "apir/worker_wire.h"
 #include "ggml-abi/abi.h"
 #include "proto/apir_wire.h"
 #include "proto/vtest_wire.h"
+#include "proto/worker_wire.h"
 
 static void commands_keep_their_numbers(void **state)
 {

@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "apir/worker_wire.h"
 #include "proto/apir_wire.h"
 #include "proto/util.h"
+#include "proto/worker_wire.h"
 #include "tests/support/breed.h"
 #include "tests/support/capture.h"
 #include "tests/support/child.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How many lines a process logs: what a guest can provoke must not fill the host's disk. */
-#ifndef PROTO_RATE_H
-#define PROTO_RATE_H
+#ifndef LOG_RATE_H
+#define LOG_RATE_H
 
 #include <stdbool.h>
 

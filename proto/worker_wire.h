@@ -4,8 +4,8 @@
  * descriptor WORKER_FD. The worker is presumed compromised: the door believes nothing but "this fence is done", and does no
  * more than stores in the context's own memory for "the heartbeat is there".
  */
-#ifndef APIR_WORKER_WIRE_H
-#define APIR_WORKER_WIRE_H
+#ifndef PROTO_WORKER_WIRE_H
+#define PROTO_WORKER_WIRE_H
 
 #include <assert.h>
 #include <stdint.h>
