@@ -49,22 +49,43 @@ long process_status(pid_t pid, const char *field)
 	return v;
 }
 
-long process_cpu_ms(pid_t pid)
+/* Of its /proc/PID/stat, in clock ticks. */
+struct times {
+	unsigned long user, system, start;
+};
+
+static bool times_look(pid_t pid, struct times *t)
 {
 	FILE *f = proc_open(pid, "stat");
-	unsigned long user = 0, system = 0;
 	char text[1024] = "";
 	const char *after;
 
 	if (!f)
-		return -1;
+		return false;
 	if (!fgets(text, sizeof text, f))
 		text[0] = '\0';
 	fclose(f);
 	after = strrchr(text, ')'); /* the command's name may hold anything */
-	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
-		return -1;
-	return (long)((user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
+	return after &&
+	       sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %lu",
+		       &t->user, &t->system, &t->start) == 3;
+}
+
+long process_cpu_ms(pid_t pid)
+{
+	struct times t;
+
+	return times_look(pid, &t) ? (long)((t.user + t.system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK)) : -1;
+}
+
+/* Numbers start again from below when they have reached the highest, which may be 32768. */
+static bool newer(pid_t pid, pid_t than)
+{
+	struct times a, b;
+
+	if (!times_look(pid, &a) || !times_look(than, &b) || a.start == b.start)
+		return abs(pid - than) < 16384 ? pid > than : pid < than;
+	return a.start > b.start;
 }
 
 static bool command_begins(pid_t pid, const char *name)
@@ -99,7 +120,7 @@ pid_t process_child(pid_t parent, const char *name)
 	while (d && (e = readdir(d))) {
 		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
 
-		if (pid > newest && command_begins(pid, name) && is_child(pid, parent))
+		if (command_begins(pid, name) && is_child(pid, parent) && (!newest || newer(pid, newest)))
 			newest = pid;
 	}
 	if (d)
