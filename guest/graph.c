@@ -9,48 +9,6 @@
 #include "guest/say.h"
 #include "guest/turn.h"
 
-#define MAX_TENSORS    (UINT32_C(1) << 21)
-#define GRAPH_ROOM_MAX ((size_t)1 << 30)
-
-/* What a graph of so many nodes takes, guessed: a node reads one tensor that is no node. */
-static size_t room_guess(uint32_t n_nodes)
-{
-	return 64 + n_nodes * (sizeof(uint64_t) + 2 * sizeof(struct apir_tensor));
-}
-
-/* The graph in a blob, written. NULL: it can't be, and why says it, if anything does. */
-static struct kept *graph_place(
-	struct call *c, struct kept_store *store, struct abi_graph *graph, uint32_t n_nodes, char *why, size_t why_size)
-{
-	struct idmap *ids = &store->ids;
-	struct graph_bytes g;
-	struct kept *k;
-
-	queue_settle(&c->session->queue); /* the blob may be about to be read */
-	k = kept_store_new(store, graph, n_nodes, room_guess(n_nodes));
-	if (!k)
-		return NULL; /* which was told */
-	for (;;) {
-		enum graph_written written;
-
-		if (idmap_reset(ids, store->max_ids) < 0 || !kept_touch(k, graph)) {
-			snprintf(why, why_size, "there is no memory for it");
-			return NULL;
-		}
-		written = graph_write(store->host, graph, ids, store->max_ids, &k->shm, &g, why, why_size);
-		if (written == GRAPH_WRITTEN)
-			break;
-		if (written == GRAPH_NEEDS_IDS && store->max_ids < MAX_TENSORS)
-			store->max_ids *= 2;
-		else if (written != GRAPH_NEEDS_ROOM || k->shm.size >= GRAPH_ROOM_MAX)
-			return NULL;
-		else if (!kept_store_grow(store, k, k->shm.size * 2))
-			return NULL; /* which was told */
-	}
-	kept_written(k, store->host, graph, &g, ids);
-	return k;
-}
-
 /*
  * A graph that the host has computed before is posted: its result is waited for when something is read, or by
  * synchronize. Should it fail then, what is read is zeros and the stream's next compute fails.
@@ -107,8 +65,10 @@ int32_t graph_send(struct kept_store *kept, struct stream *stream, struct abi_gr
 
 	turn_begin(&c, s, APIR_FN_GRAPH_COMPUTE, "graph_compute");
 	k = session_alive(s) ? kept_store_find(kept, graph, n_nodes) : NULL;
-	if (!k && session_alive(s))
-		k = graph_place(&c, kept, graph, n_nodes, why, sizeof why);
+	if (!k && session_alive(s)) {
+		queue_settle(&s->queue); /* a blob may be about to be read */
+		k = kept_store_put(kept, graph, n_nodes, why, sizeof why);
+	}
 	if (k) {
 		status = graph_run(&c, stream, k);
 		k->proven = status == ABI_STATUS_SUCCESS;

@@ -5,6 +5,7 @@
  */
 #include "guest/kept_store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "guest/blob.h"
@@ -14,6 +15,8 @@
 #define KEPT_BYTES   ((size_t)128 << 20) /* blobs and copies */
 #define KEPT_ALIKE   4                   /* of those that begin with the same tensor */
 #define KEPT_GRANULE ((size_t)64 << 10)
+#define MAX_TENSORS  (UINT32_C(1) << 21) /* of a graph */
+#define MAX_BLOB     ((size_t)1 << 30)
 
 void kept_store_init(struct kept_store *s, struct host *host)
 {
@@ -83,7 +86,8 @@ static size_t room_for(size_t size)
 	return (size + KEPT_GRANULE - 1) / KEPT_GRANULE * KEPT_GRANULE;
 }
 
-bool kept_store_grow(struct kept_store *s, struct kept *k, size_t size)
+/* A larger blob for it. False: none is to be had, which was told. */
+static bool kept_grow(struct kept_store *s, struct kept *k, size_t size)
 {
 	struct session *session = &s->host->session;
 
@@ -130,13 +134,14 @@ static struct kept *kept_choose(struct kept_store *s, const struct abi_tensor *f
 		k = oldest_with_room(s, size);
 	if (!k)
 		k = oldest_with_room(s, 0);
-	if (!k || k->shm.size >= size || kept_store_grow(s, k, size))
+	if (!k || k->shm.size >= size || kept_grow(s, k, size))
 		return k;
 	k->known = false;
 	return oldest_with_room(s, size);
 }
 
-struct kept *kept_store_new(struct kept_store *s, struct abi_graph *graph, uint32_t n_nodes, size_t size)
+/* Room for a graph: empty, with a blob of at least `size` bytes. NULL: none is to be had, which was told. */
+static struct kept *kept_new(struct kept_store *s, struct abi_graph *graph, uint32_t n_nodes, size_t size)
 {
 	const struct abi_tensor *first = n_nodes ? own.fn.graph_node(graph, 0) : NULL;
 	struct kept *k = kept_choose(s, first, size);
@@ -147,5 +152,39 @@ struct kept *kept_store_new(struct kept_store *s, struct abi_graph *graph, uint3
 	k->first = first;
 	k->n_nodes = n_nodes;
 	k->last_used = ++s->clock;
+	return k;
+}
+
+/* What a graph of so many nodes takes, guessed: a node reads one tensor that is no node. */
+static size_t room_guess(uint32_t n_nodes)
+{
+	return 64 + n_nodes * (sizeof(uint64_t) + 2 * sizeof(struct apir_tensor));
+}
+
+struct kept *kept_store_put(struct kept_store *s, struct abi_graph *graph, uint32_t n_nodes, char *why, size_t why_size)
+{
+	struct kept *k = kept_new(s, graph, n_nodes, room_guess(n_nodes));
+	struct graph_bytes g;
+
+	if (!k)
+		return NULL;
+	for (;;) {
+		enum graph_written written;
+
+		if (idmap_reset(&s->ids, s->max_ids) < 0 || !kept_touch(k, graph)) {
+			snprintf(why, why_size, "there is no memory for it");
+			return NULL;
+		}
+		written = graph_write(s->host, graph, &s->ids, s->max_ids, &k->shm, &g, why, why_size);
+		if (written == GRAPH_WRITTEN)
+			break;
+		if (written == GRAPH_NEEDS_IDS && s->max_ids < MAX_TENSORS)
+			s->max_ids *= 2;
+		else if (written != GRAPH_NEEDS_ROOM || k->shm.size >= MAX_BLOB)
+			return NULL;
+		else if (!kept_grow(s, k, k->shm.size * 2))
+			return NULL;
+	}
+	kept_written(k, s->host, graph, &g, &s->ids);
 	return k;
 }

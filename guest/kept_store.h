@@ -26,11 +26,10 @@ void kept_store_expire(struct kept_store *s);
 /* The one that holds this graph, unchanged; NULL: none does. */
 struct kept *kept_store_find(struct kept_store *s, struct abi_graph *graph, uint32_t n_nodes);
 /*
- * Room for a graph that isn't there: empty, with a blob of at least `size` bytes. Nothing that was posted is on its way any
- * more. NULL: no blob is to be had, which was told.
+ * Writes one that isn't there. Nothing that was posted is on its way any more. NULL: it can't be, and why says it, unless that
+ * was told.
  */
-struct kept *kept_store_new(struct kept_store *s, struct abi_graph *graph, uint32_t n_nodes, size_t size);
-/* A larger blob for it. False: none is to be had, which was told. */
-bool kept_store_grow(struct kept_store *s, struct kept *k, size_t size);
+struct kept *kept_store_put(
+	struct kept_store *s, struct abi_graph *graph, uint32_t n_nodes, char *why, size_t why_size);
 
 #endif
