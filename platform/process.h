@@ -21,6 +21,7 @@ struct process {
 	pid_t pid;    /* the program's */
 	pid_t keeper; /* our child's */
 	int watch;    /* readable when there is news of its end; -1: reaped */
+	int self;     /* the keeper itself, whoever has its number by now; -1: here nobody may have that */
 	bool kept;    /* the keeper has said whose it is */
 	bool ended;   /* the program has; `end` says how */
 	bool gone;    /* and all that it had started, and the keeper */

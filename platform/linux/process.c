@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See process.h: posix_spawn, and a socket to the keeper. Not a pidfd, which the seccomp filters of older container runtimes
- * refuse, and which would name the keeper only.
+ * See process.h: posix_spawn, and a socket to the keeper. A pidfd would tell of the keeper's end only, and the seccomp filters of
+ * older container runtimes refuse it. Where there is one it is what is reaped: a process that ignores SIGCHLD may have another
+ * child of the keeper's number by then, which would be waited for, and taken from it.
  */
 #include "platform/process.h"
 
@@ -10,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -48,13 +50,18 @@ static int process_spawn(
 	return -err;
 }
 
+static int keeper_wait(const struct process *p, siginfo_t *info, int flags)
+{
+	return waitid(p->self < 0 ? P_PID : P_PIDFD, (id_t)(p->self < 0 ? p->keeper : p->self), info, WEXITED | flags);
+}
+
 /* Where there is no keeper any more to say how it ended: another has killed it, or what we started is no such program. */
 static void keeper_ask(struct process *p)
 {
 	siginfo_t info = { 0 };
 
 	p->gone = true;
-	if (p->ended || waitid(P_PID, (id_t)p->keeper, &info, WEXITED | WNOWAIT) < 0 || info.si_pid == 0)
+	if (p->ended || keeper_wait(p, &info, WNOWAIT) < 0 || info.si_pid == 0)
 		return;
 	p->ended = true;
 	p->end = (struct process_end){ .by_signal = info.si_code != CLD_EXITED, .code = info.si_status };
@@ -103,7 +110,7 @@ int process_start(struct process *p, const char *path, char *const argv[], char 
 {
 	int pair[2], err;
 
-	*p = (struct process){ .watch = -1 };
+	*p = (struct process){ .watch = -1, .self = -1 };
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 
@@ -122,6 +129,7 @@ int process_start(struct process *p, const char *path, char *const argv[], char 
 	close(fd_steal(&control));
 	p->pid = p->keeper;
 	p->watch = fd_steal(&ours);
+	p->self = fd_above_std(pidfd_open(p->keeper, 0));
 	news_wait(p, START_MS, &p->kept);
 	return 0;
 }
@@ -141,14 +149,18 @@ bool process_ended(struct process *p, int ms, struct process_end *out)
 
 bool process_reap(struct process *p)
 {
+	siginfo_t unused;
+
 	if (p->watch < 0)
 		return true;
 	if (!process_wait(p, 0))
 		return false;
-	while (waitpid(p->keeper, NULL, 0) < 0 && errno == EINTR) /* it is ending, or nobody's child any more */
+	while (keeper_wait(p, &unused, 0) < 0 && errno == EINTR) /* it is ending, or nobody's child any more */
 		;
 	close(p->watch);
-	p->watch = -1;
+	if (p->self >= 0)
+		close(p->self);
+	p->watch = p->self = -1;
 	return true;
 }
 

@@ -567,6 +567,17 @@ static pid_t process_of_number(pid_t pid)
 
 enum { SKIPPED = 77 };
 
+static void where_numbers_can_be_chosen(void (*run)(void *))
+{
+	int status = child_run(run, NULL);
+
+	if (status == SKIPPED) {
+		print_message("process numbers can't be chosen here\n");
+		skip();
+	}
+	assert_int_equal(status, 0);
+}
+
 /* Somebody else's child has it, stopped; 0 when that is still so after a word from us. */
 static _Noreturn void number_watch(pid_t number, int ready, int go)
 {
@@ -610,17 +621,41 @@ static void kill_what_is_another(void *unused)
 	_exit(WEXITSTATUS(status));
 }
 
-static void a_process_that_has_a_dead_workers_number_is_sent_nothing(void **state)
+/* Or it is another child of ours, which lives on. */
+static void reap_what_is_another(void *unused)
 {
+	char text[256];
+	struct link l;
+	pid_t other;
 	int status;
 
+	(void)unused;
+	alarm(60);
+	signal(SIGCHLD, SIG_IGN);
+	CHECK(link_start(&l, test_path("TEST_WORKER"), 1) == 0);
+	kill(l.process.keeper, SIGKILL);
+	CHECK(process_ends(l.process.keeper, 10000));
+	signal(SIGCHLD, SIG_DFL);
+	other = process_of_number(l.process.keeper);
+	if (!other)
+		_exit(SKIPPED);
+	CHECK(!strcmp(link_end(&l, text, sizeof text), "its worker hung up"));
+	kill(other, SIGKILL);
+	CHECK(process_ends(other, 10000));
+	CHECK(link_reap(&l));
+	CHECK(waitpid(other, &status, WNOHANG) == other && WIFSIGNALED(status));
+}
+
+static void a_process_that_has_a_dead_workers_number_is_neither_waited_for_nor_reaped(void **state)
+{
 	(void)state;
-	status = child_run(kill_what_is_another, NULL);
-	if (status == SKIPPED) {
-		print_message("process numbers can't be chosen here\n");
-		skip();
-	}
-	assert_int_equal(status, 0);
+	where_numbers_can_be_chosen(reap_what_is_another);
+}
+
+static void a_process_that_has_a_dead_workers_number_is_sent_nothing(void **state)
+{
+	(void)state;
+	where_numbers_can_be_chosen(kill_what_is_another);
 }
 
 int main(void)
@@ -645,6 +680,7 @@ int main(void)
 		TEST(a_destroyed_context_ends_its_worker),
 		TEST(a_stubborn_worker_is_killed_with_its_host),
 		cmocka_unit_test(a_process_that_has_a_dead_workers_number_is_sent_nothing),
+		cmocka_unit_test(a_process_that_has_a_dead_workers_number_is_neither_waited_for_nor_reaped),
 		TEST(the_worker_ends_when_its_door_is_killed),
 		TEST(capsets_are_offered_as_configured),
 		TEST(venus_is_routed_with_any_value_of_the_variable),
