@@ -24,6 +24,7 @@ void context_close(struct backend_context *ctx)
 	struct buffer *b;
 	uint32_t pos = 0;
 
+	context_drain(ctx);
 	graph_store_clear(&ctx->graphs, &ctx->lib.fn);
 	graph_incoming_fini(&ctx->incoming);
 	while ((b = handle_next(&ctx->handles, OBJ_BUFFER, &pos)))
@@ -70,6 +71,13 @@ struct backend_context *context_open(uint32_t id, struct apir_callbacks *callbac
 	}
 	context_close(ctx);
 	return NULL;
+}
+
+void context_drain(struct backend_context *ctx)
+{
+	if (ctx->computing)
+		ctx->lib.fn.synchronize(ctx->lib.backend);
+	ctx->computing = false;
 }
 
 bool context_shm_size(struct backend_context *ctx, uint32_t res_id, uint64_t *size)

@@ -35,6 +35,7 @@ struct backend_context {
 	struct abi_numbers numbers; /* from the wire's to the library's */
 	struct graph_store graphs;
 	struct graph_incoming incoming;
+	bool computing; /* the device may be */
 	struct counters counters;
 };
 
@@ -42,6 +43,9 @@ struct backend_context {
 struct backend_context *context_open(uint32_t id, struct apir_callbacks *callbacks, uint32_t *code);
 /* Frees all that it has. */
 void context_close(struct backend_context *ctx);
+
+/* Waits until the device has computed what it was given. */
+void context_drain(struct backend_context *ctx);
 
 /* The blob's bytes [off, off + n), NULL when the context has no such blob or it is too small. Guest-writable:
  * copy before looking. Sizes are the host's word ("apir.blob.<id>.size"); a host that doesn't tell is trusted. */

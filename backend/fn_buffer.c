@@ -88,6 +88,19 @@ uint32_t on_buffer_set_tensor(struct backend_context *ctx, struct cursor *in, st
 	return APIR_FN_OK;
 }
 
+/* Behind what the device computes, so that both are waited for at once. Some libraries abort for buffers that aren't of the
+ * device's own type. */
+static void transfer_get(struct backend_context *ctx, const struct transfer *t)
+{
+	if (ctx->computing && ctx->lib.fn.buffer_get_type(t->tensor.buffer) == ctx->lib.buft) {
+		ctx->lib.fn.tensor_get_async(ctx->lib.backend, &t->tensor, t->shm, t->offset, t->size);
+		context_drain(ctx);
+	} else {
+		context_drain(ctx);
+		ctx->lib.fn.tensor_get(&t->tensor, t->shm, t->offset, t->size);
+	}
+}
+
 uint32_t on_buffer_get_tensor(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	struct transfer t;
@@ -96,7 +109,7 @@ uint32_t on_buffer_get_tensor(struct backend_context *ctx, struct cursor *in, st
 	if (!transfer_read(ctx, in, "get_tensor", &t))
 		return APIR_FN_REFUSED;
 	if (t.size)
-		ctx->lib.fn.tensor_get(&t.tensor, t.shm, t.offset, t.size);
+		transfer_get(ctx, &t);
 	ctx->counters.bytes_get += t.size;
 	return APIR_FN_OK;
 }

@@ -31,3 +31,12 @@ uint32_t on_graph_again(struct backend_context *ctx, struct cursor *in, struct c
 {
 	return fn_graph_run(ctx, in, out, true);
 }
+
+/* Which dispatch() has done. */
+uint32_t on_synchronize(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)ctx;
+	(void)in;
+	(void)out;
+	return APIR_FN_OK;
+}

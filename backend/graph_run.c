@@ -27,6 +27,7 @@ bool graph_request_run(struct backend_context *ctx, const struct graph_request *
 			*status = ABI_STATUS_ALLOC_FAILED;
 			return true;
 		}
+		context_drain(ctx); /* what is made anew is initialised, and others may have to go for it */
 		g = graph_build(ctx, status);
 		if (!g)
 			return *status != ABI_STATUS_SUCCESS;
@@ -36,6 +37,9 @@ bool graph_request_run(struct backend_context *ctx, const struct graph_request *
 		graph_store_place(s, g, at->res);
 	ctx->counters.graphs++;
 	ctx->counters.nodes += g->n_nodes;
-	*status = ctx->lib.fn.graph_compute(ctx->lib.backend, g->ggml);
+	*status = ctx->lib.fn.graph_compute_async(ctx->lib.backend, g->ggml);
+	ctx->computing = true;
+	if (!(ctx->features & APIR_FEATURE_ASYNC))
+		context_drain(ctx);
 	return true;
 }

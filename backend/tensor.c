@@ -32,6 +32,7 @@ static bool buffer_usage_take(struct backend_context *ctx, struct buffer *b, uin
 	if (memory & ~(APIR_MEMORY_USAGE | APIR_MEMORY_PART) || told > APIR_MEMORY_USAGE_MAX)
 		return tensor_refuse("memory for an unknown use");
 	if (told && b->usage != (int32_t)told - 1) {
+		context_drain(ctx); /* graphs go with it */
 		b->usage = (int32_t)told - 1;
 		ctx->lib.fn.buffer_set_usage(b->ggml, b->usage);
 		graph_store_leave(&ctx->graphs, &ctx->lib.fn, b); /* the library may compute them otherwise now */

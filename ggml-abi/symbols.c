@@ -75,6 +75,8 @@ static const struct {
 	SYM(tensor_copy, "ggml_backend_tensor_copy"),
 	OPT(backend_buffer_copy_tensor, "ggml_backend_buffer_copy_tensor"),
 	SYM(graph_compute, "ggml_backend_graph_compute"),
+	SYM(graph_compute_async, "ggml_backend_graph_compute_async"),
+	SYM(tensor_get_async, "ggml_backend_tensor_get_async"),
 	SYM(synchronize, "ggml_backend_synchronize"),
 	SYM(backend_free, "ggml_backend_free"),
 };

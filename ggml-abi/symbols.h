@@ -71,6 +71,8 @@ struct abi_symbols {
 	void (*tensor_copy)(const struct abi_tensor *, struct abi_tensor *);
 	bool (*backend_buffer_copy_tensor)(const struct abi_tensor *, struct abi_tensor *);
 	int32_t (*graph_compute)(struct abi_backend *, struct abi_graph *);
+	int32_t (*graph_compute_async)(struct abi_backend *, struct abi_graph *);
+	void (*tensor_get_async)(struct abi_backend *, const struct abi_tensor *, void *, size_t, size_t);
 	void (*synchronize)(struct abi_backend *);
 	void (*backend_free)(struct abi_backend *);
 };

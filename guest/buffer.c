@@ -11,7 +11,7 @@ void *buffer_base(struct abi_buffer *object)
 	return b->base;
 }
 
-const struct abi_buffer *buffer_under(const struct abi_tensor *t)
+struct abi_buffer *buffer_under(const struct abi_tensor *t)
 {
 	return t->view_src ? t->view_src->buffer : t->buffer;
 }

@@ -27,7 +27,7 @@ struct buffer {
 /* ggml's get_base: what has it is ours. */
 void *buffer_base(struct abi_buffer *object);
 /* The buffer, whosever it is, that the tensor lies in, or what it views; NULL: none yet. */
-const struct abi_buffer *buffer_under(const struct abi_tensor *t);
+struct abi_buffer *buffer_under(const struct abi_tensor *t);
 /* The same, if it is ours; else NULL. */
 struct buffer *buffer_of(const struct abi_tensor *t);
 

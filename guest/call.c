@@ -48,14 +48,14 @@ bool call_post(struct call *c, struct slot *slot, unsigned flags)
 	return false;
 }
 
-static int run(struct call *c, bool long_wait, bool quiet)
+static int run(struct call *c, unsigned flags, bool quiet)
 {
 	struct session *s = c->session;
 	int64_t code;
 
 	if (c->broken)
 		return -EMSGSIZE;
-	code = queue_run(&s->queue, s->command, c->args.pos, long_wait);
+	code = queue_run(&s->queue, s->command, c->args.pos, flags);
 	if (!apir_forward_ok(code) && !(quiet && code > 0))
 		complaint_about(&s->complaints, c->name, code);
 	if (code < 0)
@@ -69,15 +69,15 @@ static int run(struct call *c, bool long_wait, bool quiet)
 
 int call_run(struct call *c)
 {
-	return run(c, false, false);
+	return run(c, 0, false);
 }
 
-int call_run_long(struct call *c)
+int call_run_graph(struct call *c)
 {
-	return run(c, true, false);
+	return run(c, POST_STATUS, false);
 }
 
 int call_try(struct call *c)
 {
-	return run(c, false, true);
+	return run(c, 0, true);
 }

@@ -23,10 +23,10 @@ void call_bytes(struct call *c, const void *p, size_t n);
 /* Posts it in the slot; flags: POST_*. False: it couldn't be sent, and that is the caller's to note; it may be waited for
  * instead. */
 bool call_post(struct call *c, struct slot *slot, unsigned flags);
-/* Sends and waits; _long: for longer than a moment. 0; -EPIPE: the host is gone; -EREMOTEIO: it refused or failed;
+/* Sends and waits; _graph: it answers with a ggml status, and may take long. 0; -EPIPE: the host is gone; -EREMOTEIO: it refused or failed;
  * -EAGAIN: it wasn't asked, for want of memory here. Each was reported. */
 int call_run(struct call *c);
-int call_run_long(struct call *c);
+int call_run_graph(struct call *c);
 /* call_run() for a question that the host needn't know: a refusal isn't reported. */
 int call_try(struct call *c);
 

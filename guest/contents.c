@@ -103,6 +103,15 @@ size_t contents_get(struct buffer *b, const struct abi_tensor *t, void *data, si
 	return done;
 }
 
+bool contents_get_later(struct buffer *b, const struct abi_tensor *t, void *data, size_t offset, size_t size)
+{
+	size_t at = offset, n = size;
+	struct apir_tensor w;
+
+	return size > 0 && !span_encode(b, t, &at, &n, &w) && n == size &&
+	       transfer_get_later(device_session(b->device), b, &w, data, at, n);
+}
+
 /* APIR 0.2 has no memset: the bytes travel. */
 bool contents_memset(struct buffer *b, const struct abi_tensor *t, uint8_t value, size_t offset, size_t size)
 {

@@ -72,6 +72,7 @@ static void dev_props(struct abi_device *d, struct abi_props *p)
 		 * cache serves it. buffer_from_host_ptr stays false: llama.cpp would hand over its mapping, which no host
 		 * can see, and give up when that is refused. */
 		.mmap_support = true,
+		.async = true, /* our streams' own truth: stream.c */
 	};
 	dev_memory(d, &p->memory_free, &p->memory_total);
 }

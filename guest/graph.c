@@ -49,7 +49,7 @@ static int32_t graph_run(struct call *c, struct stream *stream, struct kept *k)
 	if (k->proven && graph_post(c, stream, k))
 		return ABI_STATUS_SUCCESS;
 	c->expects = sizeof status;
-	if (call_run_long(c) < 0 || !cursor_read_i32(&c->reply, &status) || graph_lost(c, stream, &k->touched))
+	if (call_run_graph(c) < 0 || !cursor_read_i32(&c->reply, &status) || graph_lost(c, stream, &k->touched))
 		return ABI_STATUS_FAILED;
 	return status;
 }

@@ -12,7 +12,7 @@
 static void host_hello(struct host *host)
 {
 	const uint64_t offered = APIR_FEATURE_WRITE | APIR_FEATURE_NAMES | APIR_FEATURE_MEMORY | APIR_FEATURE_AGAIN |
-	                         (own.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
+	                         APIR_FEATURE_ASYNC | (own.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
 	uint64_t answer;
 	uint32_t version;
 	struct call c;
@@ -23,6 +23,7 @@ static void host_hello(struct host *host)
 	if (call_try(&c) < 0 || !cursor_read_u32(&c.reply, &version) || !cursor_read_u64(&c.reply, &answer))
 		answer = 0;
 	host->session.features = answer & offered;
+	host->session.queue.async = host->session.features & APIR_FEATURE_ASYNC;
 	turn_end(&c);
 }
 

@@ -19,16 +19,24 @@ static struct slot *slot_first(struct queue *q, uint64_t turn)
 	return first;
 }
 
+/* A computation may take long, and so may the next that waits for it. */
+static bool slot_is_long(const struct queue *q, const struct slot *slot)
+{
+	return q->async ? q->computing && slot->turn > q->computing : slot->has_status;
+}
+
 /* Waits for what was posted in the slot; where that failed it is reported, and what is lost by it is noted. */
 static void slot_settle(struct queue *q, struct slot *slot)
 {
 	int32_t status = 0;
-	int64_t code = channel_await(q->channel, &slot->reply, slot->has_status, 0);
+	int64_t code = channel_await(q->channel, &slot->reply, slot_is_long(q, slot), 0);
 
 	if (apir_forward_ok(code) && slot->has_status)
 		memcpy(&status, (char *)slot->reply.ptr + sizeof(uint32_t), sizeof status);
 	if (apir_forward_ok(code) && !connection_alive(q->channel->pulse->connection))
 		code = -EPIPE; /* what was read may be none of the host's */
+	if (!slot->has_status && slot->turn > q->computing)
+		q->computing = 0;
 	if (!apir_forward_ok(code))
 		complaint_about(q->complaints, slot->posted, code);
 	if (!apir_forward_ok(code) || status)
@@ -72,17 +80,26 @@ void queue_settle_slot(struct queue *q, struct slot *slot)
 
 bool queue_busy(const struct queue *q)
 {
-	bool busy = false;
+	bool busy = q->computing != 0;
 
 	for (size_t i = 0; i < QUEUE_SLOTS; i++)
 		busy |= q->slots[i].posted != NULL;
 	return busy;
 }
 
+bool queue_tells_end(const struct queue *q)
+{
+	bool tells = !q->computing;
+
+	for (size_t i = 0; i < QUEUE_SLOTS; i++)
+		tells |= q->slots[i].posted && !q->slots[i].has_status && q->slots[i].turn > q->computing;
+	return tells;
+}
+
 /* A graph is computed before the next answer comes. */
 static bool queue_computes(const struct queue *q)
 {
-	bool computes = false;
+	bool computes = q->computing != 0;
 
 	for (size_t i = 0; i < QUEUE_SLOTS; i++)
 		computes |= q->slots[i].posted && q->slots[i].has_status;
@@ -157,15 +174,20 @@ int queue_post(struct queue *q, struct slot *slot, const char *name, const void 
 	slot->posted = name;
 	slot->turn = ++q->turns;
 	slot->has_status = flags & POST_STATUS;
+	if (slot->has_status && q->async)
+		q->computing = slot->turn;
 	return 0;
 }
 
-int64_t queue_run(struct queue *q, const void *cmd, size_t size, bool long_wait)
+int64_t queue_run(struct queue *q, const void *cmd, size_t size, unsigned flags)
 {
-	int64_t code = channel_run(q->channel, cmd, size, long_wait || queue_computes(q), 0);
+	int64_t code = channel_run(q->channel, cmd, size, flags & POST_STATUS || queue_computes(q), 0);
 
-	if (code >= 0)
-		queue_settle(q);
+	if (code < 0)
+		return code;
+	queue_settle(q);
+	q->turns++;
+	q->computing = flags & POST_STATUS && q->async ? q->turns : 0;
 	return code;
 }
 

@@ -32,7 +32,9 @@ struct queue {
 	struct channel *channel;
 	struct complaints *complaints;
 	struct slot slots[QUEUE_SLOTS];
-	uint64_t turns; /* commands posted so far */
+	uint64_t turns;     /* commands sent so far */
+	bool async;         /* a computation is answered when it has begun: APIR_FEATURE_ASYNC */
+	uint64_t computing; /* then: the turn of the last of which it isn't known whether it is over; 0: none */
 };
 
 /* A slot that is free, waiting for one if need be; data: with SLOT_DATA bytes of its own. NULL: none is to be had. What
@@ -51,10 +53,12 @@ void queue_settle_slot(struct queue *q, struct slot *slot);
 /* Waits for everything that was posted. */
 void queue_settle(struct queue *q);
 /* Sends a command, and waits for its answer in the channel's reply blob: the host's code, or -errno as channel_run(). Then all
- * that was posted is settled, too. */
-int64_t queue_run(struct queue *q, const void *cmd, size_t size, bool long_wait);
-/* Whether anything is on its way. */
+ * that was posted is settled, too. flags: POST_STATUS. */
+int64_t queue_run(struct queue *q, const void *cmd, size_t size, unsigned flags);
+/* Whether anything is on its way, or being computed. */
 bool queue_busy(const struct queue *q);
+/* Whether it is known of all that is being computed when it is over, once everything is settled. */
+bool queue_tells_end(const struct queue *q);
 /* Gives its memory back. */
 void queue_close(struct queue *q);
 

@@ -22,6 +22,11 @@ struct bulk {
 	struct shm shm;
 	struct slot *slot; /* of the piece on its way; NULL: none */
 	bool failed;       /* the last one did */
+	/* Where it goes by itself; NULL: nowhere. */
+	void *to;
+	size_t n;
+	struct buffer *from;
+	const struct connection *connection;
 };
 
 struct session {

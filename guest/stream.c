@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "guest/buffer.h"
+#include "guest/contents.h"
 #include "guest/device.h"
 #include "guest/entry.h"
 #include "guest/graph.h"
@@ -18,6 +20,17 @@ static const char *stream_name(struct abi_backend *b)
 	return device_of(b->device)->name;
 }
 
+/* Waits for all that the host has begun: for answers that come anyway, if they tell. */
+static void stream_settle(struct call *c)
+{
+	if (queue_tells_end(&c->session->queue)) {
+		queue_settle(&c->session->queue);
+	} else {
+		call_header(c, APIR_FN_SYNCHRONIZE);
+		(void)call_run(c);
+	}
+}
+
 static void stream_free(struct abi_backend *b)
 {
 	struct stream *stream = b->context;
@@ -25,7 +38,7 @@ static void stream_free(struct abi_backend *b)
 
 	if (entry_begin("free")) {
 		turn_enter(&c, device_session(device_of(b->device)), "free");
-		queue_settle(&c.session->queue);
+		stream_settle(&c);
 		loss_stream_end(stream);
 		turn_end(&c);
 		entry_end();
@@ -43,9 +56,33 @@ static void stream_synchronize(struct abi_backend *b)
 	if (!entry_begin("synchronize"))
 		return;
 	turn_enter(&c, device_session(device_of(b->device)), "synchronize");
-	queue_settle(&c.session->queue);
+	stream_settle(&c);
 	turn_end(&c);
 	entry_end();
+}
+
+/* Where the tensor lies in another's buffer that is that one's affair. */
+static void stream_set(struct abi_backend *b, struct abi_tensor *t, const void *data, size_t offset, size_t size)
+{
+	struct abi_buffer *object = buffer_under(t);
+
+	(void)b;
+	object->iface.set_tensor(object, t, data, offset, size);
+}
+
+static void stream_get(struct abi_backend *b, const struct abi_tensor *t, void *data, size_t offset, size_t size)
+{
+	struct abi_buffer *object = buffer_under(t);
+	struct buffer *ours = buffer_of(t);
+	bool posted = false;
+
+	(void)b;
+	if (ours && entry_begin(NULL)) {
+		posted = contents_get_later(ours, t, data, offset, size);
+		entry_end();
+	}
+	if (!posted)
+		object->iface.get_tensor(object, t, data, offset, size);
 }
 
 static int32_t stream_compute(struct abi_backend *b, struct abi_graph *graph)
@@ -80,6 +117,8 @@ static struct abi_backend *stream_make(struct abi_device *device)
 		.iface = {
 			.get_name = stream_name,
 			.free = stream_free,
+			.set_tensor_async = stream_set,
+			.get_tensor_async = stream_get,
 			.synchronize = stream_synchronize,
 			.graph_compute = stream_compute,
 		},

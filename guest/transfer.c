@@ -46,12 +46,27 @@ static size_t piece_size(size_t left)
 	return left < BULK_PIECE ? left : BULK_PIECE;
 }
 
+static void piece_deliver(struct bulk *b)
+{
+	bool arrived = !b->failed && !loss_hides(b->from);
+
+	if (arrived)
+		memcpy(b->to, b->shm.ptr, b->n);
+	if (!arrived || !connection_alive(b->connection)) {
+		memset(b->to, 0, b->n);
+		loss_note_read(b->from);
+	}
+	b->to = NULL;
+}
+
 static void piece_done(void *user, bool ok)
 {
 	struct bulk *b = user;
 
 	b->failed = !ok;
 	b->slot = NULL;
+	if (b->to)
+		piece_deliver(b);
 }
 
 /* On its way in the slot, which tells the blob how it went. */
@@ -176,4 +191,43 @@ size_t transfer_get(
 	}
 	turn_end(&c);
 	return done;
+}
+
+/* One that nothing is on its way in, waiting for the oldest if need be. NULL: the session is dead. */
+static struct bulk *bulk_free(struct call *c)
+{
+	struct session *s = c->session;
+	struct bulk *b = s->bulk;
+
+	if (b[0].slot && (b[1].shm.ptr || blob_spare(&s->blobs, BULK_PIECE, "tensors' bytes", &b[1].shm) == 0) &&
+		(!b[1].slot || b[1].slot->turn < b[0].slot->turn))
+		b = &b[1];
+	return bulk_ready(c, (size_t)(b - s->bulk));
+}
+
+bool transfer_get_later(
+	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t n)
+{
+	bool posted = false;
+	struct slot *slot;
+	struct bulk *b;
+	struct call c;
+
+	if (n > BULK_PIECE)
+		return false;
+	turn_begin(&c, s, APIR_FN_BUFFER_GET_TENSOR, "get_tensor");
+	b = bulk_free(&c);
+	slot = b ? queue_slot(&s->queue, false) : NULL;
+	if (slot) {
+		piece_encode(&c, APIR_FN_BUFFER_GET_TENSOR, buffer->handle, w, b, offset, n);
+		posted = piece_post(&c, slot, b);
+	}
+	if (posted) {
+		b->to = data;
+		b->n = n;
+		b->from = buffer;
+		b->connection = &s->connection;
+	}
+	turn_end(&c);
+	return posted;
 }

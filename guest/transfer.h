@@ -13,4 +13,9 @@ bool transfer_set(struct session *s, struct buffer *buffer, const struct apir_te
 size_t transfer_get(
 	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t size);
 
+/* Asks for n of them, and puts them there when their answer is waited for: what doesn't arrive is zeros, as in loss.h. False:
+ * too many, or not to be asked for now. */
+bool transfer_get_later(
+	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t n);
+
 #endif

@@ -164,6 +164,7 @@ enum apir_fn {
 	APIR_FN_GRAPH_AGAIN =
 		0x102, /* as GRAPH_COMPUTE, of a blob that holds what it held when it was computed last: the host needn't
 			  look; where it doesn't know it any more it does */
+	APIR_FN_SYNCHRONIZE = 0x103, /* nothing -> nothing, once all that was begun is over */
 	APIR_FN_NAMES =
 		0x108, /* string: the guest's ggml version -> string: the host's, and its names (ggml-abi/names.h); from
 			  then on operations and types travel by the host's numbers */
@@ -181,6 +182,8 @@ enum apir_fn {
 
 /* APIR_FN_GRAPH_AGAIN is understood. */
 #define APIR_FEATURE_AGAIN UINT64_C(32)
+/* A graph's computation is answered once it has begun. Whatever else is asked for waits until it is over. */
+#define APIR_FEATURE_ASYNC UINT64_C(64)
 
 /* What a tensor's memory is for: 0, not told; else 1 + ggml's usage of the buffer, as it is now. */
 #define APIR_MEMORY_USAGE     0xffu
