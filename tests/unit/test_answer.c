@@ -164,6 +164,25 @@ static void what_nobody_waits_for_takes_turns_where_there_is_memory_for_one_only
 	turn_end(&c);
 }
 
+/* Each blob is a mapping in a guest, for which its VMM keeps a region of memory. */
+static void what_is_answered_leaves_its_memory_to_the_next_before_more_is_made(void **state)
+{
+	struct slot *slot;
+	struct call c;
+
+	(void)state;
+	host.blobs_left = QUEUE_SLOTS;
+	turn_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	for (int i = 0; i < 100; i++) {
+		slot = queue_slot(&session.queue, false);
+		assert_non_null(slot);
+		assert_true(call_post(&c, slot, 0));
+		atomic_store((_Atomic uint32_t *)slot->reply.ptr, APIR_FORWARD_OK + 1);
+	}
+	assert_int_equal(host.blobs_left, QUEUE_SLOTS - 1);
+	turn_end(&c);
+}
+
 static void what_could_not_be_posted_can_be_waited_for_and_nothing_is_spoiled(void **state)
 {
 	struct slot *slot;
@@ -246,6 +265,8 @@ int main(void)
 		cmocka_unit_test_setup(an_answer_that_is_taken_back_is_none, session_make),
 		cmocka_unit_test_setup(
 			what_nobody_waits_for_takes_turns_where_there_is_memory_for_one_only, session_make),
+		cmocka_unit_test_setup(
+			what_is_answered_leaves_its_memory_to_the_next_before_more_is_made, session_make),
 		cmocka_unit_test_setup(what_could_not_be_posted_can_be_waited_for_and_nothing_is_spoiled, session_make),
 		cmocka_unit_test_setup(memory_is_guarded_when_it_is_touched_and_no_sooner, session_make),
 		cmocka_unit_test_setup(what_is_on_its_way_is_guarded_when_it_is_waited_for, session_make),
