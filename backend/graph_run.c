@@ -4,7 +4,7 @@
 #include "backend/context.h"
 #include "backend/graph_build.h"
 
-bool graph_request_run(struct backend_context *ctx, const struct graph_request *at, int32_t *status)
+struct graph *graph_request_find(struct backend_context *ctx, const struct graph_request *at, int32_t *status)
 {
 	struct graph_store *s = &ctx->graphs;
 	struct graph *g;
@@ -12,7 +12,7 @@ bool graph_request_run(struct backend_context *ctx, const struct graph_request *
 	*status = ABI_STATUS_SUCCESS;
 	if (at->size == 0 || at->size > GRAPH_MAX_BYTES) {
 		context_refuse(ctx, "graph: %llu bytes are none or too many", (unsigned long long)at->size);
-		return false;
+		return NULL;
 	}
 	/* A match is computed from our own copy, so that it doesn't matter what becomes of the guest's meanwhile. */
 	g = at->again ? graph_store_again(s, at->res, at->size) : NULL;
@@ -25,16 +25,25 @@ bool graph_request_run(struct backend_context *ctx, const struct graph_request *
 	} else {
 		if (!graph_incoming_copy(&ctx->incoming, at->bytes, at->size)) {
 			*status = ABI_STATUS_ALLOC_FAILED;
-			return true;
+			return NULL;
 		}
 		context_drain(ctx); /* what is made anew is initialised, and others may have to go for it */
 		g = graph_build(ctx, status);
 		if (!g)
-			return *status != ABI_STATUS_SUCCESS;
+			return NULL;
 		graph_store_add(s, &ctx->lib.fn, g);
 	}
 	if (g->res != at->res)
 		graph_store_place(s, g, at->res);
+	return g;
+}
+
+bool graph_request_run(struct backend_context *ctx, const struct graph_request *at, int32_t *status)
+{
+	struct graph *g = graph_request_find(ctx, at, status);
+
+	if (!g)
+		return *status != ABI_STATUS_SUCCESS;
 	ctx->counters.graphs++;
 	ctx->counters.nodes += g->n_nodes;
 	*status = ctx->lib.fn.graph_compute_async(ctx->lib.backend, g->ggml);

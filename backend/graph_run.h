@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct backend_context;
+struct graph;
 
 /* Where a graph's bytes are: a blob (guest-writable: copied before it is looked into). */
 struct graph_request {
@@ -16,7 +17,10 @@ struct graph_request {
 	bool again; /* it holds what it did when it was computed last, says the guest */
 };
 
-/* Returns false when it was refused as malformed; else *status is ggml's. */
+/* The graph that is to be computed, kept already or built and kept now. NULL: it was refused as malformed, or, where *status
+ * says so, there is no memory. */
+struct graph *graph_request_find(struct backend_context *ctx, const struct graph_request *at, int32_t *status);
+/* Computes it. Returns false when it was refused as malformed; else *status is ggml's. */
 bool graph_request_run(struct backend_context *ctx, const struct graph_request *at, int32_t *status);
 
 #endif
