@@ -3,6 +3,30 @@
 
 #include <stdlib.h>
 
+#define ALIGN 16 /* ggml's */
+static_assert(sizeof(struct graph) % ALIGN == 0 && sizeof(struct abi_tensor) % ALIGN == 0, "what comes behind");
+
+struct graph *graph_new(const struct abi_symbols *fn, uint32_t n_nodes, uint32_t n_tensors)
+{
+	/* its set holds nodes and leaves */
+	size_t room = n_nodes > n_tensors ? n_nodes : n_tensors, ggml = fn->graph_overhead_custom(room, false);
+	size_t tensors = n_tensors * sizeof(struct abi_tensor);
+	struct graph *g = malloc(sizeof *g + tensors + ggml);
+
+	if (!g)
+		return NULL;
+	*g = (struct graph){ .n_nodes = n_nodes, .n_tensors = n_tensors, .cost = sizeof *g + tensors + ggml };
+	g->tensors = (struct abi_tensor *)(void *)(g + 1);
+	g->holder = fn->init((struct abi_init_params){
+		.mem_size = ggml, .mem_buffer = (char *)g->tensors + tensors, .no_alloc = true });
+	if (!g->holder) {
+		free(g);
+		return NULL;
+	}
+	g->ggml = fn->new_graph_custom(g->holder, room, false);
+	return g;
+}
+
 bool graph_touch(struct graph *g, struct buffer *b)
 {
 	struct graph_link *link;
@@ -17,6 +41,7 @@ bool graph_touch(struct graph *g, struct buffer *b)
 		link->older->from_newer = &link->older;
 	g->links = b->graphs = link;
 	g->cost += sizeof *link;
+	g->inits |= b->ggml->iface.init_tensor != NULL;
 	return true;
 }
 
@@ -35,9 +60,6 @@ void graph_free(const struct abi_symbols *fn, struct graph *g)
 {
 	while (g->links)
 		graph_untouch(g);
-	if (g->holder)
-		fn->free(g->holder);
-	free(g->tensors);
-	free(g->bytes);
+	fn->free(g->holder);
 	free(g);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A graph of the library's, with its tensors and the bytes it came in, and which buffers they lie in. */
+/* A graph of the library's, with its tensors, and which buffers they lie in. One piece of memory, but for the links. */
 #ifndef BACKEND_GRAPH_H
 #define BACKEND_GRAPH_H
 
 #include "backend/buffer.h"
+#include "backend/graph_key.h"
 
 /* That a graph touches a buffer: in the lists of both. */
 struct graph_link {
@@ -13,19 +14,21 @@ struct graph_link {
 };
 
 struct graph {
-	uint8_t *bytes; /* as they came; owned */
-	uint64_t size;
-	uint32_t res;               /* the blob that they lie in, 0: another graph's do now */
-	struct abi_tensor *tensors; /* owned */
+	struct graph_key key; /* of the bytes that it came in */
+	uint32_t res;         /* the blob that they lie in, 0: another graph's do now */
 	uint32_t n_tensors, n_nodes;
+	struct abi_tensor *tensors;
 	struct abi_context *holder; /* owns the ggml_cgraph */
 	struct abi_graph *ggml;
 	struct graph_link *links; /* owned */
+	bool inits;               /* one of its buffers wants its tensors initialised */
 	uint64_t cost;            /* bytes that it takes */
 	bool kept;                /* it is in a store, where */
-	struct graph *newer, *older;
+	struct graph *newer, *older, *next_key, *next_res;
 };
 
+/* With room for so many, whose contents are undefined, and a ggml_cgraph without nodes. NULL: no memory. */
+struct graph *graph_new(const struct abi_symbols *fn, uint32_t n_nodes, uint32_t n_tensors);
 /* Notes that one of its tensors lies there; one graph is made at a time. False: no memory. */
 bool graph_touch(struct graph *g, struct buffer *b);
 /* Frees one that isn't kept, as far as it was made. */

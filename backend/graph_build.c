@@ -40,40 +40,39 @@ static bool graph_build_tensors(struct backend_context *ctx, const struct graph_
 		return false;
 	for (uint32_t i = 0; i < in->n_tensors; i++) {
 		struct abi_tensor *t = &tensors[i];
-		struct apir_tensor w;
+		const struct apir_tensor *w = &in->tensors[i];
 		const char *why;
 
-		graph_incoming_tensor(in, i, &w);
-		if (!w.id || idmap_add(ids, w.id, i) != i) {
+		if (!w->id || idmap_add(ids, w->id, i) != i) {
 			context_refuse(ctx, "graph: tensor %u: an id that is 0 or not unique", i);
 			return false;
 		}
-		if (!tensor_decode_node(ctx, &w, t, &why)) {
+		if (!tensor_decode_node(ctx, w, t, &why)) {
 			context_refuse(ctx, "graph: tensor %u: %s", i, why);
 			return false;
 		}
-		if (t->buffer && !graph_touch(g, handle_get(&ctx->handles, w.buffer, OBJ_BUFFER)))
+		if (t->buffer && !graph_touch(g, handle_get(&ctx->handles, w->buffer, OBJ_BUFFER)))
 			return false;
 		for (int s = 0; s < ABI_SRCS; s++) {
-			if (source_is_own(ctx, &w, t, s))
+			if (source_is_own(ctx, w, t, s))
 				t->src[s] = t;
-			else if (w.src[s] && !tensor_earlier(ids, tensors, w.src[s], i, &t->src[s])) {
+			else if (w->src[s] && !tensor_earlier(ids, tensors, w->src[s], i, &t->src[s])) {
 				context_refuse(ctx, "graph: tensor %u: source %d is unknown or comes later", i, s);
 				return false;
 			}
 		}
-		if (w.view_src && (!tensor_earlier(ids, tensors, w.view_src, i, &t->view_src) ||
-					  t->view_src->buffer != t->buffer)) {
+		if (w->view_src && (!tensor_earlier(ids, tensors, w->view_src, i, &t->view_src) ||
+					   t->view_src->buffer != t->buffer)) {
 			context_refuse(
 				ctx, "graph: tensor %u: it views a tensor that is unknown or in another buffer", i);
 			return false;
 		}
 		/* Some devices take a view's place from what it views: both must say the same. */
-		if (w.view_src && t->data && (char *)t->data - (char *)t->view_src->data != (int64_t)w.view_offs) {
+		if (w->view_src && t->data && (char *)t->data - (char *)t->view_src->data != (int64_t)w->view_offs) {
 			context_refuse(ctx, "graph: tensor %u: it lies elsewhere than its view says", i);
 			return false;
 		}
-		t->view_offs = w.view_src ? w.view_offs : 0;
+		t->view_offs = w->view_src ? w->view_offs : 0;
 	}
 	return true;
 }
@@ -100,38 +99,20 @@ static bool graph_build_nodes(struct backend_context *ctx, const struct graph_in
 static void graph_build_counts(const struct graph_incoming *in, struct graph *g)
 {
 	for (uint32_t i = 0; i < in->n_tensors; i++) {
-		struct apir_tensor w;
+		const uint32_t n = in->tensors[i].use_count;
 
-		graph_incoming_tensor(in, i, &w);
-		if (w.use_count && w.use_count <= INT32_MAX)
-			abi_count_set(g->ggml, &g->tensors[i], (int32_t)w.use_count);
+		if (n && n <= INT32_MAX)
+			abi_count_set(g->ggml, &g->tensors[i], (int32_t)n);
 	}
 }
 
-/* On failure g holds what the caller frees. */
-static bool graph_build_into(struct backend_context *ctx, struct graph *g)
+static bool graph_build_into(struct backend_context *ctx, const struct graph_incoming *in, struct graph *g)
 {
-	const struct graph_incoming *in = &ctx->incoming;
-	const struct abi_symbols *fn = &ctx->lib.fn;
-	/* its set holds nodes and leaves */
-	size_t room = in->n_nodes > in->n_tensors ? in->n_nodes : in->n_tensors, overhead;
-
-	g->n_tensors = in->n_tensors;
-	g->n_nodes = in->n_nodes;
-	g->tensors = calloc(in->n_tensors ? in->n_tensors : 1, sizeof *g->tensors);
-	if (!g->tensors || !graph_build_tensors(ctx, in, g))
-		return false;
-	overhead = fn->graph_overhead_custom(room, false) + 1024;
-	g->holder = fn->init((struct abi_init_params){ .mem_size = overhead, .no_alloc = true });
-	if (!g->holder)
-		return false;
-	g->ggml = fn->new_graph_custom(g->holder, room, false);
-	g->cost += sizeof *g + in->n_tensors * sizeof *g->tensors + overhead + in->room;
-	if (!graph_build_nodes(ctx, in, g))
+	if (!graph_build_tensors(ctx, in, g) || !graph_build_nodes(ctx, in, g))
 		return false;
 	if (ctx->features & APIR_FEATURE_USE_COUNTS)
 		graph_build_counts(in, g);
-	if (!graph_init(ctx, in, g))
+	if (g->inits && !graph_init(ctx, in, g))
 		return false;
 	if (ctx->lib.has_uid)
 		abi_uid_renew(g->ggml); /* for good: nothing about it changes as long as it is kept */
@@ -147,16 +128,13 @@ struct graph *graph_build(struct backend_context *ctx, int32_t *status)
 		context_refuse(ctx, "graph: %llu bytes don't hold what they announce", (unsigned long long)in->size);
 		return NULL;
 	}
-	g = calloc(1, sizeof *g);
+	g = graph_new(&ctx->lib.fn, in->n_nodes, in->n_tensors);
 	if (!g) {
 		*status = ABI_STATUS_ALLOC_FAILED;
 		return NULL;
 	}
-	if (!graph_build_into(ctx, g)) {
-		graph_free(&ctx->lib.fn, g);
-		return NULL;
-	}
-	g->size = in->size;
-	g->bytes = graph_incoming_steal(in);
-	return g;
+	if (graph_build_into(ctx, in, g))
+		return g;
+	graph_free(&ctx->lib.fn, g);
+	return NULL;
 }

@@ -7,7 +7,7 @@
 
 struct backend_context;
 
-/* The graph in the incoming bytes, which are its own from then on. NULL: refused, or, where *status says so, no memory. */
+/* The graph in the incoming bytes. NULL: refused, or, where *status says so, no memory. */
 struct graph *graph_build(struct backend_context *ctx, int32_t *status);
 
 #endif

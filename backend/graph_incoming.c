@@ -39,20 +39,6 @@ uint64_t graph_incoming_node(const struct graph_incoming *in, uint32_t i)
 	return id;
 }
 
-void graph_incoming_tensor(const struct graph_incoming *in, uint32_t i, struct apir_tensor *out)
-{
-	memcpy(out, in->tensors + (size_t)i * sizeof *out, sizeof *out);
-}
-
-uint8_t *graph_incoming_steal(struct graph_incoming *in)
-{
-	uint8_t *bytes = in->bytes;
-
-	in->bytes = NULL;
-	in->room = 0;
-	return bytes;
-}
-
 void graph_incoming_fini(struct graph_incoming *in)
 {
 	free(in->bytes);

@@ -13,9 +13,9 @@ struct graph_incoming {
 	uint8_t *bytes; /* owned */
 	uint64_t size, room;
 	struct idmap ids; /* the tensors' */
-	/* Behind the ids they may be unaligned: copy each before use. */
 	uint32_t n_nodes, n_tensors;
-	const uint8_t *nodes, *tensors;
+	const uint8_t *nodes;              /* unaligned */
+	const struct apir_tensor *tensors; /* behind them: two numbers and the ids of 8 bytes each */
 };
 
 /* Copies the bytes out of shared memory: from here on nobody can change them. False: no memory. */
@@ -23,9 +23,6 @@ bool graph_incoming_copy(struct graph_incoming *in, const void *shared, uint64_t
 /* Finds nodes and tensors. False: the bytes don't hold what they announce. */
 bool graph_incoming_read(struct graph_incoming *in);
 uint64_t graph_incoming_node(const struct graph_incoming *in, uint32_t i);
-void graph_incoming_tensor(const struct graph_incoming *in, uint32_t i, struct apir_tensor *out);
-/* The bytes, which are the caller's from now on. */
-uint8_t *graph_incoming_steal(struct graph_incoming *in);
 void graph_incoming_fini(struct graph_incoming *in);
 
 #endif

@@ -11,13 +11,11 @@ bool graph_init(struct backend_context *ctx, const struct graph_incoming *in, st
 
 	for (uint32_t i = 0; done && i < in->n_tensors; i++) {
 		struct abi_tensor *t = &g->tensors[i];
-		struct apir_tensor w;
 		const char *why;
 
 		if (graph_operand_fault(ctx, t) || (t->view_src && !done[t->view_src - g->tensors]))
 			continue;
-		graph_incoming_tensor(in, i, &w);
-		if (!tensor_init(ctx, &w, t, &done[i], &why)) {
+		if (!tensor_init(ctx, &in->tensors[i], t, &done[i], &why)) {
 			context_refuse(ctx, "graph: tensor %u: %s", i, why);
 			return false;
 		}

@@ -7,6 +7,7 @@
 struct graph *graph_request_find(struct backend_context *ctx, const struct graph_request *at, int32_t *status)
 {
 	struct graph_store *s = &ctx->graphs;
+	struct graph_key key;
 	struct graph *g;
 
 	*status = ABI_STATUS_SUCCESS;
@@ -14,12 +15,14 @@ struct graph *graph_request_find(struct backend_context *ctx, const struct graph
 		context_refuse(ctx, "graph: %llu bytes are none or too many", (unsigned long long)at->size);
 		return NULL;
 	}
-	/* A match is computed from our own copy, so that it doesn't matter what becomes of the guest's meanwhile. */
+	/* A match is what was checked once, so that it doesn't matter what becomes of the guest's bytes meanwhile. */
 	g = at->again ? graph_store_again(s, at->res, at->size) : NULL;
-	if (g)
+	if (g) {
 		ctx->counters.graphs_again++;
-	else
-		g = graph_store_find(s, at->bytes, at->size);
+	} else {
+		key = graph_key_of(at->bytes, at->size);
+		g = graph_store_find(s, &key);
+	}
 	if (g) {
 		ctx->counters.graphs_reused++;
 	} else {
@@ -31,10 +34,10 @@ struct graph *graph_request_find(struct backend_context *ctx, const struct graph
 		g = graph_build(ctx, status);
 		if (!g)
 			return NULL;
+		g->key = key;
 		graph_store_add(s, &ctx->lib.fn, g);
 	}
-	if (g->res != at->res)
-		graph_store_place(s, g, at->res);
+	graph_store_place(s, g, at->res);
 	return g;
 }
 

@@ -2,8 +2,6 @@
 /* See graph_store.h. A list, the newest first: a program's next graph is the last one's again, or the one that is longest ago. */
 #include "backend/graph_store.h"
 
-#include <string.h>
-
 static void graph_store_unlink(struct graph_store *s, struct graph *g)
 {
 	*(g->newer ? &g->newer->older : &s->newest) = g->older;
@@ -18,8 +16,37 @@ static void graph_store_link(struct graph_store *s, struct graph *g)
 	s->newest = g;
 }
 
+static struct graph **graph_store_by_key(struct graph_store *s, const struct graph_key *key)
+{
+	return &s->by_key[key->low % GRAPHS_KEPT];
+}
+
+static struct graph **graph_store_by_res(struct graph_store *s, uint32_t res)
+{
+	return &s->by_res[res % GRAPHS_KEPT];
+}
+
+/* The blob, if it held this one, holds none that is known. */
+static void graph_store_displace(struct graph_store *s, struct graph *g)
+{
+	struct graph **at = graph_store_by_res(s, g->res);
+
+	if (!g->res)
+		return;
+	while (*at != g)
+		at = &(*at)->next_res;
+	*at = g->next_res;
+	g->res = 0;
+}
+
 static void graph_store_drop(struct graph_store *s, const struct abi_symbols *fn, struct graph *g)
 {
+	struct graph **at = graph_store_by_key(s, &g->key);
+
+	while (*at != g)
+		at = &(*at)->next_key;
+	*at = g->next_key;
+	graph_store_displace(s, g);
 	graph_store_unlink(s, g);
 	s->cost -= g->cost;
 	s->n--;
@@ -35,31 +62,43 @@ static struct graph *graph_store_use(struct graph_store *s, struct graph *g)
 	return g;
 }
 
-struct graph *graph_store_find(struct graph_store *s, const void *bytes, uint64_t size)
+struct graph *graph_store_find(struct graph_store *s, const struct graph_key *key)
 {
-	struct graph *g = s->newest;
+	struct graph *g = *graph_store_by_key(s, key);
 
-	while (g && (g->size != size || memcmp(g->bytes, bytes, size) != 0))
-		g = g->older;
+	while (g && !graph_key_same(&g->key, key))
+		g = g->next_key;
 	return graph_store_use(s, g);
+}
+
+static struct graph *graph_store_in(struct graph_store *s, uint32_t res)
+{
+	struct graph *g = res ? *graph_store_by_res(s, res) : NULL;
+
+	while (g && g->res != res)
+		g = g->next_res;
+	return g;
 }
 
 struct graph *graph_store_again(struct graph_store *s, uint32_t res, uint64_t size)
 {
-	struct graph *g = s->newest;
+	struct graph *g = graph_store_in(s, res);
 
-	while (g && (!res || g->res != res || g->size != size))
-		g = g->older;
-	return graph_store_use(s, g);
+	return g && g->key.size == size ? graph_store_use(s, g) : NULL;
 }
 
 void graph_store_place(struct graph_store *s, struct graph *g, uint32_t res)
 {
-	for (struct graph *other = s->newest; other; other = other->older) {
-		if (other->res == res)
-			other->res = 0;
-	}
+	struct graph *was = graph_store_in(s, res), **first = graph_store_by_res(s, res);
+
+	if (was == g)
+		return;
+	if (was)
+		graph_store_displace(s, was);
+	graph_store_displace(s, g);
 	g->res = res;
+	g->next_res = *first;
+	*first = g;
 }
 
 void graph_store_add(struct graph_store *s, const struct abi_symbols *fn, struct graph *g)
@@ -68,6 +107,8 @@ void graph_store_add(struct graph_store *s, const struct abi_symbols *fn, struct
 		(s->n >= GRAPHS_KEPT || g->cost > GRAPHS_KEPT_BYTES || s->cost > GRAPHS_KEPT_BYTES - g->cost))
 		graph_store_drop(s, fn, s->oldest);
 	graph_store_link(s, g);
+	g->next_key = *graph_store_by_key(s, &g->key);
+	*graph_store_by_key(s, &g->key) = g;
 	g->kept = true;
 	s->cost += g->cost;
 	s->n++;

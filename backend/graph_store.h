@@ -11,17 +11,18 @@
 
 #include "backend/graph.h"
 
-#define GRAPHS_KEPT_BYTES (UINT64_C(256) << 20) /* tensors, nodes and bytes of all */
+#define GRAPHS_KEPT_BYTES (UINT64_C(128) << 20) /* tensors and nodes of all */
 #define GRAPHS_KEPT       1024
 
 struct graph_store {
 	struct graph *newest, *oldest;
+	struct graph *by_key[GRAPHS_KEPT], *by_res[GRAPHS_KEPT]; /* chains, by the remainder */
 	uint64_t cost;
 	size_t n;
 };
 
-/* The graph that came in these bytes, the newest from now on; NULL: none. */
-struct graph *graph_store_find(struct graph_store *s, const void *bytes, uint64_t size);
+/* The graph that came in the bytes of that key, the newest from now on; NULL: none. */
+struct graph *graph_store_find(struct graph_store *s, const struct graph_key *key);
 /* The graph that this blob holds, by the guest's word that it hasn't changed it; NULL: none that is known. */
 struct graph *graph_store_again(struct graph_store *s, uint32_t res, uint64_t size);
 /* Notes that the blob holds this one of the store's. */

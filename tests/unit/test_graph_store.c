@@ -6,22 +6,25 @@
 #include <string.h>
 
 #include "backend/graph_store.h"
+#include "tests/support/ggml.h"
 
-static const struct abi_symbols fn; /* nothing of it is called for graphs without a ggml_cgraph */
 static struct graph_store s;
+static struct abi_buffer plain;
 static struct buffer buffers[300];
 
 static int start(void **state)
 {
 	(void)state;
 	s = (struct graph_store){ 0 };
+	for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++)
+		buffers[i].ggml = &plain;
 	return 0;
 }
 
 static int end(void **state)
 {
 	(void)state;
-	graph_store_clear(&s, &fn);
+	graph_store_clear(&s, ggml());
 	for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
 		if (buffers[i].graphs)
 			return -1;
@@ -32,13 +35,10 @@ static int end(void **state)
 /* Named by a number, which is all of its bytes. */
 static struct graph *graph_make(uint32_t name, uint64_t cost)
 {
-	struct graph *g = calloc(1, sizeof *g);
+	struct graph *g = graph_new(ggml(), 0, 0);
 
 	assert_non_null(g);
-	g->bytes = malloc(sizeof name);
-	assert_non_null(g->bytes);
-	memcpy(g->bytes, &name, sizeof name);
-	g->size = sizeof name;
+	g->key = graph_key_of(&name, sizeof name);
 	g->cost = cost;
 	return g;
 }
@@ -47,17 +47,21 @@ static struct graph *add(uint32_t name, uint64_t cost)
 {
 	struct graph *g = graph_make(name, cost);
 
-	graph_store_add(&s, &fn, g);
+	graph_store_add(&s, ggml(), g);
 	return g;
 }
 
 static struct graph *find(uint32_t name)
 {
-	return graph_store_find(&s, &name, sizeof name);
+	struct graph_key key = graph_key_of(&name, sizeof name);
+
+	return graph_store_find(&s, &key);
 }
 
 static void a_token_of_many_splits_finds_them_all(void **state)
 {
+	struct graph_key beginning;
+
 	(void)state;
 	for (uint32_t i = 0; i < 300; i++)
 		add(i, 1 << 16);
@@ -66,7 +70,8 @@ static void a_token_of_many_splits_finds_them_all(void **state)
 			assert_non_null(find(i));
 	}
 	assert_null(find(300));
-	assert_null(graph_store_find(&s, &(uint16_t){ 0 }, sizeof(uint16_t))); /* the beginning of another */
+	beginning = graph_key_of(&(uint16_t){ 0 }, sizeof(uint16_t)); /* of another */
+	assert_null(graph_store_find(&s, &beginning));
 }
 
 static void what_was_not_used_for_longest_goes_first(void **state)
@@ -103,7 +108,7 @@ static struct graph *add_in(uint32_t name, size_t first, size_t n)
 
 	for (size_t i = 0; i < 3 * n; i++)
 		assert_true(graph_touch(g, &buffers[first + i % n]));
-	graph_store_add(&s, &fn, g);
+	graph_store_add(&s, ggml(), g);
 	return g;
 }
 
@@ -114,15 +119,15 @@ static void a_graph_goes_with_its_buffers_and_no_others(void **state)
 	add_in(1, 0, 2);
 	add_in(2, 1, 1);
 	add(3, 1);
-	graph_store_leave(&s, &fn, &buffers[0]);
+	graph_store_leave(&s, ggml(), &buffers[0]);
 	assert_null(find(0));
 	assert_null(find(1));
 	assert_non_null(find(2));
 	assert_non_null(find(3));
 	assert_int_equal(s.n, 2);
-	graph_store_leave(&s, &fn, &buffers[2]);
+	graph_store_leave(&s, ggml(), &buffers[2]);
 	assert_int_equal(s.n, 2);
-	graph_store_clear(&s, &fn);
+	graph_store_clear(&s, ggml());
 	assert_int_equal(s.n, 0);
 }
 
@@ -131,9 +136,9 @@ static void one_of_many_buffers_goes_with_each_of_them_and_no_other(void **state
 	(void)state;
 	for (size_t i = 0; i < 200; i++) {
 		add_in(0, 0, 200);
-		graph_store_leave(&s, &fn, &buffers[200 + i % 100]);
+		graph_store_leave(&s, ggml(), &buffers[200 + i % 100]);
 		assert_non_null(find(0));
-		graph_store_leave(&s, &fn, &buffers[i]);
+		graph_store_leave(&s, ggml(), &buffers[i]);
 		assert_null(find(0));
 	}
 }
@@ -146,13 +151,36 @@ static void one_that_is_being_made_is_left_alone(void **state)
 	(void)state;
 	add_in(0, 0, 1);
 	assert_true(graph_touch(g, &buffers[0]));
-	graph_store_leave(&s, &fn, &buffers[0]);
+	graph_store_leave(&s, ggml(), &buffers[0]);
 	assert_null(find(0));
 	assert_true(graph_touch(g, &buffers[1]) && graph_touch(g, &buffers[0]));
-	graph_store_add(&s, &fn, g);
+	graph_store_add(&s, ggml(), g);
 	assert_ptr_equal(find(1), g);
-	graph_store_leave(&s, &fn, &buffers[0]);
+	graph_store_leave(&s, ggml(), &buffers[0]);
 	assert_null(find(1));
+}
+
+/* Every bit counts, at every place, and so does the size. */
+static void other_bytes_have_another_key(void **state)
+{
+	enum { MOST = 200 };
+	static struct graph_key keys[8 * MOST + MOST + 1];
+	static uint8_t zeros[MOST];
+	uint8_t bytes[MOST];
+	size_t n = 0;
+
+	(void)state;
+	for (size_t size = 0; size <= MOST; size++)
+		keys[n++] = graph_key_of(zeros, size);
+	for (size_t bit = 0; bit < 8 * MOST; bit++) {
+		memset(bytes, 0, sizeof bytes);
+		bytes[bit / 8] = (uint8_t)(1u << bit % 8);
+		keys[n++] = graph_key_of(bytes, sizeof bytes);
+	}
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < i; k++)
+			assert_true(keys[i].low != keys[k].low && keys[i].high != keys[k].high);
+	}
 }
 
 static void a_blob_holds_the_graph_that_was_placed_there_last(void **state)
@@ -163,14 +191,14 @@ static void a_blob_holds_the_graph_that_was_placed_there_last(void **state)
 	first = add(0, 1);
 	second = add(1, 1);
 	graph_store_place(&s, first, 7);
-	assert_ptr_equal(graph_store_again(&s, 7, first->size), first);
+	assert_ptr_equal(graph_store_again(&s, 7, first->key.size), first);
 	graph_store_place(&s, second, 7);
-	assert_ptr_equal(graph_store_again(&s, 7, first->size), second);
+	assert_ptr_equal(graph_store_again(&s, 7, first->key.size), second);
 	graph_store_place(&s, first, 8);
-	assert_ptr_equal(graph_store_again(&s, 8, first->size), first);
-	assert_null(graph_store_again(&s, 8, first->size + 1));
-	assert_null(graph_store_again(&s, 9, first->size));
-	assert_null(graph_store_again(&s, 0, first->size));
+	assert_ptr_equal(graph_store_again(&s, 8, first->key.size), first);
+	assert_null(graph_store_again(&s, 8, first->key.size + 1));
+	assert_null(graph_store_again(&s, 9, first->key.size));
+	assert_null(graph_store_again(&s, 0, first->key.size));
 }
 
 int main(void)
@@ -180,6 +208,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_not_used_for_longest_goes_first, start, end),
 		cmocka_unit_test_setup_teardown(what_is_kept_is_bounded_in_bytes, start, end),
 		cmocka_unit_test_setup_teardown(a_graph_goes_with_its_buffers_and_no_others, start, end),
+		cmocka_unit_test(other_bytes_have_another_key),
 		cmocka_unit_test_setup_teardown(a_blob_holds_the_graph_that_was_placed_there_last, start, end),
 		cmocka_unit_test_setup_teardown(one_of_many_buffers_goes_with_each_of_them_and_no_other, start, end),
 		cmocka_unit_test_setup_teardown(one_that_is_being_made_is_left_alone, start, end),
