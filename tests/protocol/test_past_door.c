@@ -57,6 +57,14 @@ static int open_with_ring(void **state)
 	return 0;
 }
 
+static struct guest_blob small_blob(void)
+{
+	struct guest_blob b;
+
+	assert_true(guest_blob_make(&g, APIR_BLOB_GRANULE, &b));
+	return b;
+}
+
 /* By the ring, which takes what lies in the arguments: function 5, the device's memory. Its answer comes in `reply`. */
 static bool ask(const struct guest_blob *reply, uint32_t after)
 {
@@ -88,10 +96,9 @@ static bool answered(const struct guest_blob *reply)
 
 static void commands_in_the_ring_are_executed(void **state)
 {
-	struct guest_blob reply;
+	const struct guest_blob reply = small_blob();
 
 	(void)state;
-	assert_true(guest_blob_make(&g, APIR_BLOB_GRANULE, &reply));
 	for (int i = 0; i < 3000; i++) {
 		assert_true(ask(&reply, 0));
 		for (int n = 0; !answered(&reply) && n < 100; n++)
@@ -103,11 +110,10 @@ static void commands_in_the_ring_are_executed(void **state)
 
 static void one_that_is_behind_a_command_by_the_door_waits_for_it(void **state)
 {
-	struct guest_blob reply;
+	const struct guest_blob reply = small_blob();
 	uint32_t by_door;
 
 	(void)state;
-	assert_true(guest_blob_make(&g, APIR_BLOB_GRANULE, &reply));
 	/* How many there were we find out: the lowest number that has to wait. */
 	for (by_door = 0; ask(&reply, by_door); by_door++) {
 		assert_true(host_fence(h, g.ctx));
@@ -125,10 +131,9 @@ static void one_that_is_behind_a_command_by_the_door_waits_for_it(void **state)
 
 static void one_that_waits_for_ever_is_its_guests_own_loss(void **state)
 {
-	struct guest_blob reply;
+	const struct guest_blob reply = small_blob();
 
 	(void)state;
-	assert_true(guest_blob_make(&g, APIR_BLOB_GRANULE, &reply));
 	assert_true(ask(&reply, 0x7fffffff));
 	assert_true(host_fence(h, g.ctx));
 	assert_false(answered(&reply));
@@ -212,10 +217,9 @@ static void a_ring_whose_blob_is_dropped_stays_where_it_is(void **state)
 /* Taking a blob away is given behind the command that is answered in it. */
 static void a_blob_is_there_until_what_was_written_before_it_went_is_done(void **state)
 {
-	struct guest_blob reply;
+	const struct guest_blob reply = small_blob();
 
 	(void)state;
-	assert_true(guest_blob_make(&g, APIR_BLOB_GRANULE, &reply));
 	ring_bell();
 	usleep(20000); /* it has parked */
 	assert_true(ask(&reply, 0));
@@ -268,9 +272,9 @@ static void whichever_way_they_come_they_are_done_in_order(void **state)
 
 	(void)state;
 	for (int i = 0; i < DEEP; i++) {
-		assert_true(guest_blob_make(&g, APIR_BLOB_GRANULE, &written[i]));
-		assert_true(guest_blob_make(&g, APIR_BLOB_GRANULE, &read[i]));
-		assert_true(guest_blob_make(&g, APIR_BLOB_GRANULE, &data[i]));
+		written[i] = small_blob();
+		read[i] = small_blob();
+		data[i] = small_blob();
 	}
 	given = 0;
 	for (;; given++) { /* what that took */

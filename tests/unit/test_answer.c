@@ -144,18 +144,33 @@ static void an_answer_that_is_taken_back_is_none(void **state)
 	turn_end(&c);
 }
 
+/* Begins a call, where there is memory for one answer more. */
+static struct slot *call_with_slot(struct call *c)
+{
+	struct slot *slot;
+
+	host.blobs_left = 1;
+	turn_begin(c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
+	slot = queue_slot(&session.queue, false);
+	assert_non_null(slot);
+	return slot;
+}
+
+/* What was posted in it is answered when somebody waits. */
+static void slot_post(struct call *c, struct slot *slot)
+{
+	assert_true(call_post(c, slot, 0));
+	host.posted = slot->reply.ptr;
+}
+
 static void what_nobody_waits_for_takes_turns_where_there_is_memory_for_one_only(void **state)
 {
 	struct slot *first;
 	struct call c;
 
 	(void)state;
-	host.blobs_left = 1;
-	turn_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
-	first = queue_slot(&session.queue, false);
-	assert_non_null(first);
-	assert_true(call_post(&c, first, 0));
-	host.posted = first->reply.ptr;
+	first = call_with_slot(&c);
+	slot_post(&c, first);
 	assert_ptr_equal(queue_slot(&session.queue, false), first);
 	assert_null(first->posted); /* it had its answer */
 	assert_null(queue_slot(&session.queue, true));
@@ -189,10 +204,7 @@ static void what_could_not_be_posted_can_be_waited_for_and_nothing_is_spoiled(vo
 	struct call c;
 
 	(void)state;
-	host.blobs_left = 1;
-	turn_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
-	slot = queue_slot(&session.queue, false);
-	assert_non_null(slot);
+	slot = call_with_slot(&c);
 	host.has_no_memory = true;
 	assert_false(call_post(&c, slot, 0));
 	assert_null(slot->posted);
@@ -240,16 +252,10 @@ static void memory_is_guarded_when_it_is_touched_and_no_sooner(void **state)
 static void what_is_on_its_way_is_guarded_when_it_is_waited_for(void **state)
 {
 	const struct sigaction own = { .sa_handler = programs_own };
-	struct slot *slot;
 	struct call c;
 
 	(void)state;
-	host.blobs_left = 1;
-	turn_begin(&c, &session, APIR_FN_GRAPH_COMPUTE, "graph_compute");
-	slot = queue_slot(&session.queue, false);
-	assert_non_null(slot);
-	assert_true(call_post(&c, slot, 0));
-	host.posted = slot->reply.ptr;
+	slot_post(&c, call_with_slot(&c));
 	turn_end(&c);
 	assert_int_equal(sigaction(SIGBUS, &own, NULL), 0);
 	turn_enter(&c, &session, "synchronize");

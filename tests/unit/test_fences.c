@@ -94,13 +94,18 @@ static struct fake_drm node = {
 
 static struct session session;
 
+static void host_up(enum kind kind)
+{
+	memset(&host, 0, sizeof host);
+	host.kind = kind;
+	fake_drm_be(&node);
+}
+
 static void session_up(enum kind kind)
 {
 	char err[384] = "";
 
-	memset(&host, 0, sizeof host);
-	host.kind = kind;
-	fake_drm_be(&node);
+	host_up(kind);
 	if (session_open(&session, err, sizeof err) < 0)
 		fail_msg("%s", err);
 }
@@ -201,16 +206,35 @@ static int fails_for_a_while(void)
 	return failing.times && failing.times-- ? failing.error : 0;
 }
 
+static void node_fails(int (*how)(void), int error, int times)
+{
+	node.failing = how;
+	failing.error = error;
+	failing.times = times;
+}
+
+/* What session_open() says when the node fails so in the meantime. */
+static int start_fails(int (*how)(void), int error, int times, char err[384])
+{
+	int r;
+
+	host_up(OURS);
+	node_fails(how, error, times);
+	*err = '\0';
+	r = session_open(&session, err, 384);
+	node.failing = NULL;
+	host_joined();
+	return r;
+}
+
 static void what_the_system_lacks_for_a_moment_is_waited_for(void **state)
 {
 	static const int errors[] = { ENOMEM, ENOSPC, ENOBUFS, EINTR, EAGAIN };
 
 	(void)state;
 	session_up(OURS);
-	node.failing = fails_for_a_while;
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
-		failing.error = errors[i];
-		failing.times = 3;
+		node_fails(fails_for_a_while, errors[i], 3);
 		host.commands = 0;
 		assert_int_equal(run(i & 1, 0), APIR_FORWARD_OK);
 		assert_int_equal(host.commands, 1);
@@ -225,9 +249,7 @@ static void what_it_lacks_for_longer_fails_this_command_only(void **state)
 {
 	(void)state;
 	session_up(OURS);
-	node.failing = fails_for_a_while;
-	failing.error = ENOMEM;
-	failing.times = 1000;
+	node_fails(fails_for_a_while, ENOMEM, 1000);
 	host.commands = 0;
 	assert_int_equal(run(true, 0), -EAGAIN);
 	assert_in_range(failing.times, 900, 999); /* there is an end to it */
@@ -266,9 +288,7 @@ static void any_other_failure_is_the_devices_end(void **state)
 {
 	(void)state;
 	session_up(OURS);
-	node.failing = fails_for_a_while;
-	failing.error = ENODEV;
-	failing.times = 1;
+	node_fails(fails_for_a_while, ENODEV, 1);
 	assert_int_equal(run(true, 0), -EPIPE);
 	assert_false(session_alive(&session));
 	node.failing = NULL;
@@ -277,17 +297,10 @@ static void any_other_failure_is_the_devices_end(void **state)
 
 static void a_start_that_cannot_be_sent_says_so(void **state)
 {
-	char err[384] = "";
+	char err[384];
 
 	(void)state;
-	memset(&host, 0, sizeof host);
-	host.kind = OURS;
-	fake_drm_be(&node);
-	node.failing = fails_for_a_while;
-	failing.error = ENOMEM;
-	failing.times = 1000;
-	assert_int_equal(session_open(&session, err, sizeof err), -EAGAIN);
-	node.failing = NULL;
+	assert_int_equal(start_fails(fails_for_a_while, ENOMEM, 1000, err), -EAGAIN);
 	assert_string_equal(err,
 		FAKE_DRM_NODE ": handshake: not sent: this system has no memory for it: end other programs, or "
 			      "give it more memory");
@@ -301,36 +314,21 @@ static int fails_behind_the_greeting(void)
 
 static void an_offer_that_cannot_be_sent_is_no_end_of_the_host(void **state)
 {
-	char err[384] = "";
+	char err[384];
 
 	(void)state;
-	memset(&host, 0, sizeof host);
-	host.kind = OURS;
-	fake_drm_be(&node);
-	node.failing = fails_behind_the_greeting;
-	failing.error = ENOMEM;
-	failing.times = 12;
-	if (session_open(&session, err, sizeof err) < 0)
+	if (start_fails(fails_behind_the_greeting, ENOMEM, 12, err) < 0)
 		print_message("%s\n", err);
-	node.failing = NULL;
 	assert_true(session_alive(&session));
 	session_down();
 }
 
 static void a_worker_that_ends_at_the_offer_of_a_ring_is_told_as_one_that_ends_a_step_later(void **state)
 {
-	char err[384] = "";
+	char err[384];
 
 	(void)state;
-	memset(&host, 0, sizeof host);
-	host.kind = OURS;
-	fake_drm_be(&node);
-	node.failing = fails_behind_the_greeting;
-	failing.error = ENODEV;
-	failing.times = 1;
-	assert_int_equal(session_open(&session, err, sizeof err), -EPIPE);
-	node.failing = NULL;
-	host_joined();
+	assert_int_equal(start_fails(fails_behind_the_greeting, ENODEV, 1, err), -EPIPE);
 	assert_int_equal(failing.times, 0);
 	assert_string_equal(
 		err, FAKE_DRM_NODE ": the host's worker ended before it had loaded its libraries: see the host's log");
