@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "apir/listener.h"
+
 struct apir;
 
 struct apir_limits {
@@ -28,15 +30,6 @@ struct apir_limits {
 struct apir_options {
 	const char *worker; /* path of ggml-virtgpu-worker; NULL: beside this program, else where it is installed */
 	struct apir_limits limits;
-};
-
-/* Called from apir_dispatch() and apir_context_destroy(); must not call back into apir, but may queue. */
-struct apir_listener {
-	/* Every command submitted to this ring before the fence is done, or will never be. */
-	void (*fence_done)(void *user, uint32_t ctx_id, uint32_t ring, uint64_t fence_id);
-	/* The context's worker is gone; its pending fences were reported just before. The context stays, dead,
-	 * until the door destroys it: submissions are dropped and fences are done at once. */
-	void (*context_lost)(void *user, uint32_t ctx_id);
 };
 
 /* *out is owned by the caller, apir_destroy() frees it and ends its workers. */

@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the guest is told that it can have: the capsets. */
-#include "apir/internal.h"
+/* What the guest is told that it can have. */
+#include "apir/apir.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "proto/apir_wire.h"
-
-bool apir_routes_venus(const struct apir *a)
-{
-	return a->venus;
-}
-
-void apir_route_venus(struct apir *a)
-{
-	a->venus = true;
-}
 
 int apir_capset_fill(uint32_t capset_id, void *data, size_t size)
 {
@@ -28,9 +18,4 @@ int apir_capset_fill(uint32_t capset_id, void *data, size_t size)
 		memcpy(data, &caps, size < sizeof caps ? size : sizeof caps);
 	}
 	return capset_id == APIR_CAPSET_APIR ? (int)sizeof caps : (int)APIR_CAPSET_VENUS_SIZE;
-}
-
-int apir_capset(const struct apir *a, uint32_t capset_id, void *data, size_t size)
-{
-	return capset_id == APIR_CAPSET_VENUS && !a->venus ? -ENOENT : apir_capset_fill(capset_id, data, size);
 }

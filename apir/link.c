@@ -25,13 +25,18 @@ struct link_item {
 	uint8_t bytes[];
 };
 
+void link_init(struct link *l)
+{
+	*l = (struct link){ .sock = -1, .server = -1, .process.watch = -1 };
+	l->last = &l->first;
+}
+
 /* A socket for us and one for the worker. */
 static int link_open(struct link *l, int *theirs)
 {
 	int pair[2];
 
-	*l = (struct link){ .sock = -1, .server = -1, .process.watch = -1 };
-	l->last = &l->first;
+	link_init(l);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	l->sock = fd_above_std(pair[0]);

@@ -28,6 +28,8 @@ struct link {
 	unsigned queued_fds;
 };
 
+/* Closed; nothing else may be done with it but to start it. */
+void link_init(struct link *l);
 /* Starts `path` as the worker of context ctx_id. -ENOENT and the like from exec. */
 int link_start(struct link *l, const char *path, uint32_t ctx_id);
 /* Has the server that listens at this path start the worker, where this process may not; doesn't wait for it. A server
