@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doors/virgl/component.h"
 #include "doors/virgl/door.h"
 #include "doors/virgl/fences.h"
 #include "doors/virgl/real.h"
@@ -46,7 +47,7 @@ static int context_create_ours(uint32_t ctx_id, uint32_t capset, uint32_t n, con
 	char text[sizeof c->name];
 	int err;
 
-	if (!door_apir())
+	if (!component_get())
 		return ENOMEM;
 	name_copy(text, n, name);
 	err = apir_context_create(door.apir, ctx_id, text);
@@ -71,7 +72,7 @@ int virgl_renderer_context_create_with_flags(uint32_t ctx_id, uint32_t flags, ui
 	fences_note_submit(0);
 	door_lock();
 	if (capset == APIR_CAPSET_VENUS)
-		ours = !door_venus_is_real();
+		ours = !component_leaves_venus();
 	c = door_context_find(ctx_id);
 	if (c) /* a number is one context's, on either side */
 		err = c->capset == capset ? 0 : EINVAL;
@@ -165,7 +166,7 @@ static int context_adopt(uint32_t ctx_id)
 			early[n++] = r->id;
 	}
 	c = door_context_find(ctx_id);
-	err = door_apir() ? apir_context_create(door.apir, ctx_id, c->name) : -ENOMEM;
+	err = component_get() ? apir_context_create(door.apir, ctx_id, c->name) : -ENOMEM;
 	if (!err)
 		c->owner = OWNER_APIR;
 	door_unlock();
@@ -188,7 +189,7 @@ static int context_adopt(uint32_t ctx_id)
 }
 
 /* Whose the command is, which decides an undecided context: 1: ours, 0: the real library's, -errno: nobody's. */
-static int whose(uint32_t ctx_id, const void *cmd, size_t size)
+static int command_owner(uint32_t ctx_id, const void *cmd, size_t size)
 {
 	struct virgl_context *c;
 	bool adopt = false, ours;
@@ -226,7 +227,7 @@ int virgl_renderer_submit_cmd(void *cmd, int ctx_id, int n_words)
 	fences_note_submit(0);
 	if (n_words < 0)
 		return EINVAL;
-	ours = whose((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
+	ours = command_owner((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
 	if (ours < 0)
 		return EINVAL;
 	if (ours)
@@ -242,7 +243,7 @@ int virgl_renderer_submit_cmd2(void *cmd, int ctx_id, int n_words, uint64_t *fen
 	fences_note_submit(0);
 	if (n_words < 0)
 		return EINVAL;
-	ours = whose((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
+	ours = command_owner((uint32_t)ctx_id, cmd, (size_t)n_words * 4);
 	if (ours < 0 || (ours && n_fences))
 		return EINVAL;
 	if (ours)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The virglrenderer door's own state: which contexts and resources of the VMM are APIR's, one struct apir, and a
- * thread that hears of finished work.
+ * The virglrenderer door's own state: which contexts and resources of the VMM are APIR's.
  *
- * A VMM calls virglrenderer from one thread at a time; our thread comes beside it. The lock guards everything here. It
+ * A VMM calls virglrenderer from one thread at a time; our thread (component.h) comes beside it. The lock guards everything here. It
  * is never held while the real library or the VMM's callbacks run: the library calls its own exported functions, which
  * are ours now, and a VMM may hold a lock of its own.
  */
@@ -45,7 +44,8 @@ struct virgl_resource {
 };
 
 struct door {
-	struct apir *apir;       /* NULL until first needed */
+	struct apir *apir;       /* NULL until first needed: component.h */
+	struct events *thread;   /* what the thread waits for; NULL: there is none */
 	bool broken;             /* it can't be made, which was said */
 	bool initialised;        /* between virgl_renderer_init() and _cleanup() */
 	_Atomic bool real_works; /* the real library was initialised too; may be read without the lock */
@@ -64,12 +64,8 @@ extern struct door door;
 void door_lock(void);
 void door_unlock(void);
 
-/* The APIR component, made at the first call, with its thread; NULL: it can't be made, which was logged. Locked. */
-struct apir *door_apir(void);
 /* Lets the thread run soon. */
 void door_wake(void);
-/* Whether the real library answers for capset 4: it has Venus, and Venus isn't routed to APIR. Locked. */
-bool door_venus_is_real(void);
 /* Destroys every context and resource of ours. Locked. */
 void door_clear(void);
 

@@ -126,7 +126,7 @@ void fences_note_submit(uint32_t ctx_id)
 }
 
 /* Tells what is done, of one context, or with 0 of all. */
-static void tell(uint32_t ctx_id)
+static void dones_tell(uint32_t ctx_id)
 {
 	struct virgl_renderer_callbacks cb;
 	struct done *mine = NULL;
@@ -161,7 +161,7 @@ static void tell(uint32_t ctx_id)
 void fences_tell(void)
 {
 	if (asynchronous())
-		tell(0);
+		dones_tell(0);
 }
 
 void fences_on_real(void *cookie, uint32_t fence_id)
@@ -188,7 +188,7 @@ void fences_settle(uint32_t ctx_id, bool drop)
 	size_t kept = 0;
 
 	if (!drop) {
-		tell(ctx_id);
+		dones_tell(ctx_id);
 		return;
 	}
 	pthread_mutex_lock(&telling);
@@ -263,7 +263,7 @@ static int global_add_ours(uint32_t id, uint32_t ctx_id)
 	return 0;
 }
 
-int virgl_renderer_create_fence(int fence_id, uint32_t ctx_id)
+int fences_create(int fence_id, uint32_t ctx_id, bool *ours)
 {
 	uint32_t of = atomic_exchange(&last_submit, 0), id = (uint32_t)fence_id, newest, told;
 	bool pass, tracked;
@@ -284,15 +284,10 @@ int virgl_renderer_create_fence(int fence_id, uint32_t ctx_id)
 			real_told = id - 1;
 		real_newest = id;
 	}
-	if (!pass)
-		door_apir(); /* whose thread tells */
 	door_unlock();
-	if (err)
+	*ours = !pass && !err;
+	if (err || !pass)
 		return err;
-	if (!pass) {
-		door_wake();
-		return 0;
-	}
 	err = real()->renderer_create_fence(fence_id, ctx_id);
 	if (err)
 		global_fail(id, newest, told);
@@ -327,7 +322,7 @@ void virgl_renderer_poll(void)
 	if (to_tell)
 		events_take(to_tell, taken);
 	door_unlock();
-	tell(0);
+	dones_tell(0);
 }
 
 void virgl_renderer_context_poll(uint32_t ctx_id)
@@ -344,7 +339,7 @@ void virgl_renderer_context_poll(uint32_t ctx_id)
 		events_take(c->poll, taken);
 	door_unlock();
 	if (ours && !asynchronous())
-		tell(ctx_id);
+		dones_tell(ctx_id);
 	else if (!ours && real()->renderer_context_poll)
 		real()->renderer_context_poll(ctx_id);
 }

@@ -12,6 +12,8 @@ void fences_on_done(void *user, uint32_t ctx_id, uint32_t ring, uint64_t fence_i
 void fences_tell(void);
 /* The real library's callback in the VMM's place. */
 void fences_on_real(void *cookie, uint32_t fence_id);
+/* As virgl_renderer_create_fence(). Ours: it is none of the real library's, and our thread tells of it. Not locked. */
+int fences_create(int fence_id, uint32_t ctx_id, bool *ours);
 /* The command at hand was submitted to this context of ours; 0: it is another command. */
 void fences_note_submit(uint32_t ctx_id);
 /* A context was destroyed, in a call of the VMM's, from within which its callback may run: its fences are told at once, or dropped; no callback for it runs any more when it returns. Not

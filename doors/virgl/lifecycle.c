@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "doors/virgl/component.h"
 #include "doors/virgl/door.h"
 #include "doors/virgl/fences.h"
 #include "doors/virgl/real.h"
@@ -103,7 +104,7 @@ static int capset_ours(uint32_t id, void *data)
 
 	if (id == APIR_CAPSET_VENUS) {
 		door_lock();
-		ours = !door_venus_is_real();
+		ours = !component_leaves_venus();
 		door_unlock();
 	}
 	return ours ? apir_capset_fill(id, data, data ? (size_t)apir_capset_fill(id, NULL, 0) : 0) : -ENOENT;

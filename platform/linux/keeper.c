@@ -33,7 +33,7 @@ static void on_child(int number)
 	(void)number; /* it ends a ppoll() */
 }
 
-static void tell(int control, enum keeper_news news, int number)
+static void news_send(int control, enum keeper_news news, int number)
 {
 	const struct keeper_msg m = { news, number };
 
@@ -131,12 +131,12 @@ static _Noreturn void keeper_run(int control, pid_t program, const sigset_t *mas
 	prctl(PR_SET_NAME, "virtgpu-keeper");
 	for (int fd = 0; fd < control; fd++)
 		close(fd);
-	tell(control, KEEPER_STARTED, program);
+	news_send(control, KEEPER_STARTED, program);
 	status = program_wait(control, program, mask);
 	if (WIFSIGNALED(status))
-		tell(control, KEEPER_SIGNALLED, WTERMSIG(status));
+		news_send(control, KEEPER_SIGNALLED, WTERMSIG(status));
 	else
-		tell(control, KEEPER_EXITED, WEXITSTATUS(status));
+		news_send(control, KEEPER_EXITED, WEXITSTATUS(status));
 	descendants_end();
 	_exit(0);
 }
