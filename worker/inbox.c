@@ -2,52 +2,39 @@
 /* See inbox.h. */
 #include "worker/inbox.h"
 
-#include <errno.h>
-
 #include "log/log.h"
-#include "worker/blobs.h"
 
-static struct ring ring;
-static bool is_open, was_open;
-
-bool inbox_open(uint32_t res_id)
+bool inbox_open(struct inbox *in, struct blobs *blobs, uint32_t res_id)
 {
-	uint64_t size;
-	void *memory = blob_ptr(res_id, &size);
+	const struct mapping *m = blobs_find(blobs, res_id);
 
-	if (was_open || !memory || size < RING_SIZE || !blob_pin(res_id))
+	if (in->was_open || !m || m->size < RING_SIZE || !blobs_pin(blobs, res_id))
 		return false;
-	ring_open(&ring, memory);
-	is_open = was_open = true;
+	ring_open(&in->ring, m->ptr);
+	in->open = in->was_open = true;
 	return true;
 }
 
 /* Who writes nonsense isn't listened to any more. */
-bool inbox_peek(struct ring_record *record)
+bool inbox_peek(struct inbox *in, struct ring_record *record)
 {
-	int r = is_open ? ring_peek(&ring, record) : 0, err = errno;
+	int r = in->open ? ring_peek(&in->ring, record) : 0;
 
 	if (r < 0) {
-		is_open = false;
+		in->open = false;
 		log_warn("the guest's ring holds no commands: it is left alone from now on");
-		errno = err; /* which is looked at between two looks here */
 	}
 	return r > 0;
 }
 
-void inbox_take(const struct ring_record *record, void *cmd)
+void inbox_park(struct inbox *in)
 {
-	ring_take(&ring, record, cmd);
+	if (in->open)
+		ring_park(&in->ring);
 }
 
-void inbox_park(void)
+void inbox_unpark(struct inbox *in)
 {
-	if (is_open)
-		ring_park(&ring);
-}
-
-void inbox_unpark(void)
-{
-	if (is_open)
-		ring_unpark(&ring);
+	if (in->open)
+		ring_unpark(&in->ring);
 }

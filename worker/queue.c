@@ -4,40 +4,35 @@
 
 #include <assert.h>
 
-#include "proto/apir_wire.h"
 #include "worker/command.h"
-#include "worker/inbox.h"
 
 static_assert(RING_COMMAND == APIR_CMD_MAX, "a ring takes every command");
 
-static uint32_t by_door; /* executed, of those that came through the door */
-
-static bool next(struct ring_record *record)
+static bool queue_peek(struct worker *w, struct ring_record *record)
 {
-	return inbox_peek(record) && (int32_t)(by_door - record->after) >= 0;
+	return inbox_peek(&w->inbox, record) && (int32_t)(w->by_door - record->after) >= 0;
 }
 
-bool queue_ready(void)
+bool queue_ready(struct worker *w)
 {
 	struct ring_record record;
 
-	return next(&record);
+	return queue_peek(w, &record);
 }
 
-void queue_run(uint32_t ctx_id)
+void queue_run(struct worker *w)
 {
-	static _Alignas(8) uint8_t cmd[RING_COMMAND];
 	struct ring_record record;
 
-	while (next(&record)) {
-		inbox_take(&record, cmd);
-		command_run(ctx_id, cmd, record.size);
+	while (queue_peek(w, &record)) {
+		ring_take(&w->inbox.ring, &record, w->command);
+		command_execute(w, w->command, record.size);
 	}
 }
 
-void queue_door(uint32_t ctx_id, uint8_t *cmd, size_t size)
+void queue_door(struct worker *w, uint8_t *cmd, size_t size)
 {
-	queue_run(ctx_id);
-	command_run(ctx_id, cmd, size);
-	by_door++;
+	queue_run(w);
+	command_execute(w, cmd, size);
+	w->by_door++;
 }

@@ -6,15 +6,13 @@
 #ifndef WORKER_QUEUE_H
 #define WORKER_QUEUE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "worker/worker.h"
 
 /* Whether there is a command in the ring whose turn it is. */
-bool queue_ready(void);
+bool queue_ready(struct worker *w);
 /* Executes those that there are. Before whatever the door has sent behind them. */
-void queue_run(uint32_t ctx_id);
+void queue_run(struct worker *w);
 /* Executes one that came through the door; cmd is private memory. */
-void queue_door(uint32_t ctx_id, uint8_t *cmd, size_t size);
+void queue_door(struct worker *w, uint8_t *cmd, size_t size);
 
 #endif

@@ -7,38 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct setting {
+struct setting {
 	struct setting *next;
 	char *value; /* points into text */
 	char text[];
-} * settings, *fixed;
-
-/* A server that starts workers for others chooses the libraries: who may ask it must not run code of theirs. */
-static bool is_fixed(const char *key)
-{
-	if (fixed && (!strncmp(key, "apir.", 5) || !strncmp(key, "ggml.library.", 13)))
-		return true;
-	for (const struct setting *s = fixed; s; s = s->next) {
-		if (!strcmp(s->text, key))
-			return true;
-	}
-	return false;
-}
-
-int settings_fix(const char *setting)
-{
-	const char *eq = strchr(setting, '=');
-	struct setting *s = eq && eq > setting ? malloc(sizeof *s + strlen(setting) + 1) : NULL;
-
-	if (!s)
-		return eq && eq > setting ? -ENOMEM : -EINVAL;
-	strcpy(s->text, setting);
-	s->text[eq - setting] = '\0';
-	s->value = s->text + (eq - setting) + 1;
-	s->next = fixed;
-	fixed = s;
-	return 0;
-}
+};
 
 static const char *setting_find(const struct setting *s, const char *key)
 {
@@ -49,28 +22,55 @@ static const char *setting_find(const struct setting *s, const char *key)
 	return NULL;
 }
 
-int settings_add(const char *payload, size_t size)
+/* A server that starts workers for others chooses the libraries: who may ask it must not run code of theirs. */
+static bool setting_is_fixed(const struct settings *s, const char *key)
 {
-	const char *end = memchr(payload, '\0', size);
-	struct setting *s;
+	if (s->fixed && (!strncmp(key, "apir.", 5) || !strncmp(key, "ggml.library.", 13)))
+		return true;
+	return setting_find(s->fixed, key) != NULL;
+}
 
-	if (!end || end == payload || end + 1 >= payload + size || payload[size - 1])
-		return -EBADMSG;
-	if (is_fixed(payload))
-		return 0;
-	s = malloc(sizeof *s + size);
-	if (!s)
-		return -ENOMEM;
-	memcpy(s->text, payload, size);
-	s->value = s->text + (end - payload) + 1;
-	s->next = settings;
-	settings = s;
+/* In front of the others. */
+static void setting_push(struct setting **list, struct setting *s, char *value)
+{
+	s->value = value;
+	s->next = *list;
+	*list = s;
+}
+
+int settings_fix(struct settings *s, const char *setting)
+{
+	const char *eq = strchr(setting, '=');
+	struct setting *one = eq && eq > setting ? malloc(sizeof *one + strlen(setting) + 1) : NULL;
+
+	if (!one)
+		return eq && eq > setting ? -ENOMEM : -EINVAL;
+	strcpy(one->text, setting);
+	one->text[eq - setting] = '\0';
+	setting_push(&s->fixed, one, one->text + (eq - setting) + 1);
 	return 0;
 }
 
-const char *settings_get(const char *key)
+int settings_add(struct settings *s, const char *payload, size_t size)
 {
-	const char *value = setting_find(fixed, key);
+	const char *end = memchr(payload, '\0', size);
+	struct setting *one;
 
-	return value ? value : setting_find(settings, key);
+	if (!end || end == payload || end + 1 >= payload + size || payload[size - 1])
+		return -EBADMSG;
+	if (setting_is_fixed(s, payload))
+		return 0;
+	one = malloc(sizeof *one + size);
+	if (!one)
+		return -ENOMEM;
+	memcpy(one->text, payload, size);
+	setting_push(&s->sent, one, one->text + (end - payload) + 1);
+	return 0;
+}
+
+const char *settings_get(const struct settings *s, const char *key)
+{
+	const char *value = setting_find(s->fixed, key);
+
+	return value ? value : setting_find(s->sent, key);
 }

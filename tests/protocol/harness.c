@@ -121,8 +121,10 @@ int64_t command_cut(struct guest *g, int32_t type, int32_t flags, size_t n)
 	code = atomic_load(word);
 	g->answer = cursor_over(g->answer_bytes, sizeof g->answer_bytes - sizeof code);
 	memcpy(g->answer_bytes, g->reply.ptr + sizeof code, g->answer.size);
-	if (type == APIR_HANDSHAKE && code == APIR_HANDSHAKE_MAGIC + 1)
+	if (type == APIR_HANDSHAKE && code == APIR_HANDSHAKE_MAGIC + 1 && !g->shaken) {
+		g->shaken = true;
 		g->greeted = greets(g, n);
+	}
 	return code ? (int64_t)code - 1 : DROPPED;
 }
 

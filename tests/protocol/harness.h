@@ -30,7 +30,8 @@ struct guest {
 	struct host *host;
 	uint32_t ctx;
 	int32_t type_base; /* 0, or APIR_VENUS_TYPE_BASE */
-	bool greeted;      /* its last handshake had a greeting: success is answered with 0 then */
+	bool shaken;       /* there was a handshake, */
+	bool greeted;      /* and the first had a greeting: success is answered with 0 then */
 	struct guest_blob reply, data;
 	struct cursor args;
 	struct cursor answer; /* what came back, a private copy */

@@ -76,6 +76,35 @@ static void who_greets_as_our_first_plugins_hears_0_and_everybody_else_4(void **
 	assert_int_equal(forwards_after(5, greeting, sizeof greeting), 4);
 }
 
+/* A guest can't change what it is in mid-course. In figures, as they travel. */
+static void the_first_handshake_decides_and_no_later_one(void **state)
+{
+	static const uint32_t greeting[3] = { 0x54524248, 0, 0x4000 - 64 };
+
+	(void)state;
+	for (uint32_t greets = 0; greets < 2; greets++) {
+		struct guest other;
+
+		assert_true(guest_open(&other, h, 2 + greets));
+		for (uint32_t i = 0; i < 3; i++) {
+			args_start(&other);
+			arg_u32(&other, 0);
+			if (i == 0) /* cut short, it is none */
+				assert_int_equal(command(&other, 0, 0), 0);
+			args_start(&other);
+			arg_u32(&other, 0);
+			arg_u32(&other, 2);
+			arg_bytes(&other, greeting, (i + greets) % 2 ? sizeof greeting : 0);
+			assert_int_equal(command(&other, 0, 0), 0xab1e);
+			args_start(&other);
+			assert_int_equal(command(&other, 1, 0), i ? 2 : 0);
+			args_start(&other);
+			assert_int_equal(command(&other, 2, 3), greets ? 0 : 4);
+		}
+		guest_close(&other);
+	}
+}
+
 static void functions_0_and_1_count_one_device(void **state)
 {
 	int32_t n = -1;
@@ -455,6 +484,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_handshake_tells_version_0_2_with_both_bases),
+		TEST(the_first_handshake_decides_and_no_later_one),
 		TEST(who_greets_as_our_first_plugins_hears_0_and_everybody_else_4),
 		TEST(functions_0_and_1_count_one_device),
 		TEST(functions_2_and_3_name_and_describe_it),
