@@ -43,7 +43,7 @@ static inline bool host_holds(const struct program *p, size_t base, size_t buffe
 
 	p->g.dev_memory(p->dev, &free_bytes, &total); /* what was sent before is done */
 	held = process_memory(server_worker(&server)) - base;
-	return SANITIZED || (held + HOST_BUFFER_BYTES / 2) / HOST_BUFFER_BYTES == buffers;
+	return SHADOWED || (held + HOST_BUFFER_BYTES / 2) / HOST_BUFFER_BYTES == buffers;
 }
 
 #endif
