@@ -25,6 +25,7 @@ void context_close(struct backend_context *ctx)
 	uint32_t pos = 0;
 
 	context_drain(ctx);
+	pinned_fini(ctx);
 	graph_store_clear(&ctx->graphs, &ctx->lib.fn);
 	graph_incoming_fini(&ctx->incoming);
 	while ((b = handle_next(&ctx->handles, OBJ_BUFFER, &pos)))
@@ -65,6 +66,7 @@ struct backend_context *context_open(uint32_t id, struct apir_callbacks *callbac
 	if (*code == APIR_LOAD_INIT + APIR_INIT_OK) {
 		context_numbers_start(ctx);
 		ctx->buft_handle = handle_add(&ctx->handles, OBJ_BUFT, ctx->lib.buft);
+		ctx->pinned.by = ctx->lib.pinner;
 		if (ctx->buft_handle)
 			return ctx;
 		*code = APIR_LOAD_INIT + APIR_INIT_NO_MEMORY;
@@ -99,6 +101,26 @@ bool context_shm_size(struct backend_context *ctx, uint32_t res_id, uint64_t *si
 	warned = true;
 	pthread_mutex_unlock(&lock);
 	return false;
+}
+
+static uint64_t context_config_number(struct backend_context *ctx, const char *key)
+{
+	const char *v = ctx->callbacks->get_config(ctx->id, key);
+
+	return v ? strtoull(v, NULL, 10) : 0;
+}
+
+uint64_t context_blob_serial(struct backend_context *ctx, uint32_t res_id)
+{
+	char key[48];
+
+	snprintf(key, sizeof key, "apir.blob.%" PRIu32 ".serial", res_id);
+	return context_config_number(ctx, key);
+}
+
+uint64_t context_blobs_dropped(struct backend_context *ctx)
+{
+	return context_config_number(ctx, "apir.blobs.dropped");
 }
 
 void *context_shm(struct backend_context *ctx, uint32_t res_id, uint64_t off, uint64_t n)

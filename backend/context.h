@@ -10,6 +10,7 @@
 #include "backend/graph_incoming.h"
 #include "backend/graph_store.h"
 #include "backend/library.h"
+#include "backend/pinned.h"
 #include "proto/apir_wire.h"
 #include "proto/handle.h"
 
@@ -35,6 +36,7 @@ struct backend_context {
 	struct abi_numbers numbers; /* from the wire's to the library's */
 	struct graph_store graphs;
 	struct graph_incoming incoming;
+	struct pinned pinned;
 	bool computing; /* the device may be */
 	struct counters counters;
 };
@@ -53,6 +55,11 @@ void *context_shm(struct backend_context *ctx, uint32_t res_id, uint64_t off, ui
 
 /* Whether the host tells blob sizes, and this one's. */
 bool context_shm_size(struct backend_context *ctx, uint32_t res_id, uint64_t *size);
+
+/* Which blob of those that were called so it is, and how many were given up so far: 0 where the host doesn't tell, since it
+ * trusts its guests. */
+uint64_t context_blob_serial(struct backend_context *ctx, uint32_t res_id);
+uint64_t context_blobs_dropped(struct backend_context *ctx);
 
 /* Names `ggml` (stolen; mapping too) for the guest. 0 on failure, having freed both. */
 uint64_t context_add_buffer(struct backend_context *ctx, struct abi_buffer *ggml, void *mapping, uint64_t mapping_size);

@@ -47,6 +47,8 @@ static const struct {
 	{ APIR_FN_HELLO, { "hello", on_hello, false } },
 	{ APIR_FN_WRITE, { "write", on_write, false } },
 	{ APIR_FN_GRAPH_AGAIN, { "graph_again", on_graph_again, true } },
+	{ APIR_FN_SET_TENSOR_AT, { "set_tensor_at", on_set_tensor_at, false } },
+	{ APIR_FN_GET_TENSOR_AT, { "get_tensor_at", on_get_tensor_at, true } },
 	{ APIR_FN_SYNCHRONIZE, { "synchronize", on_synchronize, false } },
 	{ APIR_FN_NAMES, { "names", on_names, false } },
 };
@@ -70,6 +72,7 @@ uint32_t dispatch(struct backend_context *ctx, uint32_t number, struct cursor *i
 	if (!row)
 		return APIR_FN_INVALID;
 	ctx->counters.commands++;
+	pinned_sweep(ctx);
 	if (!row->queues)
 		context_drain(ctx);
 	code = row->fn(ctx, in, out);

@@ -36,19 +36,21 @@ struct transfer {
 	bool is_view;
 };
 
-/* set_tensor and get_tensor take the same arguments. */
-static bool transfer_read(struct backend_context *ctx, struct cursor *in, const char *what, struct transfer *t)
+/* set_tensor and get_tensor take the same arguments; `has_at`: and where in the blob the bytes are. */
+static bool transfer_read(
+	struct backend_context *ctx, struct cursor *in, const char *what, bool has_at, struct transfer *t)
 {
 	const struct buffer *b = buffer_read(ctx, in, NULL);
 	struct apir_tensor w;
 	const char *why = NULL;
 	size_t extent = 0;
+	uint64_t at = 0;
 	uint32_t res;
 
 	if (!b)
 		return false;
-	if (!cursor_read(in, &w, sizeof w) || !cursor_read_u32(in, &res) || !cursor_read_u64(in, &t->offset) ||
-		!cursor_read_u64(in, &t->size))
+	if (!cursor_read(in, &w, sizeof w) || !cursor_read_u32(in, &res) || (has_at && !cursor_read_u64(in, &at)) ||
+		!cursor_read_u64(in, &t->offset) || !cursor_read_u64(in, &t->size))
 		why = "arguments are missing";
 	else if (!tensor_decode(ctx, &w, &t->tensor, &extent, &why))
 		;
@@ -56,7 +58,7 @@ static bool transfer_read(struct backend_context *ctx, struct cursor *in, const 
 		why = "the tensor lies in another buffer";
 	else if (!range_ok(t->offset, t->size, extent))
 		why = "the range reaches beyond the tensor";
-	else if (!(t->shm = context_shm(ctx, res, 0, t->size)))
+	else if (!(t->shm = pinned_shm(ctx, res, at, t->size)))
 		why = "the blob is unknown or too small";
 	if (why) {
 		context_refuse(ctx, "%s: %s", what, why);
@@ -68,12 +70,11 @@ static bool transfer_read(struct backend_context *ctx, struct cursor *in, const 
 	return true;
 }
 
-uint32_t on_buffer_set_tensor(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+static uint32_t fn_set(struct backend_context *ctx, struct cursor *in, bool has_at)
 {
 	struct transfer t;
 
-	(void)out;
-	if (!transfer_read(ctx, in, "set_tensor", &t))
+	if (!transfer_read(ctx, in, "set_tensor", has_at, &t))
 		return APIR_FN_REFUSED;
 	/* Some devices want the padding behind a quantised tensor cleared, which init_tensor does; a view has none, and
 	 * what isn't in the buffer mustn't be cleared. */
@@ -101,17 +102,40 @@ static void transfer_get(struct backend_context *ctx, const struct transfer *t)
 	}
 }
 
-uint32_t on_buffer_get_tensor(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+static uint32_t fn_get(struct backend_context *ctx, struct cursor *in, bool has_at)
 {
 	struct transfer t;
 
-	(void)out;
-	if (!transfer_read(ctx, in, "get_tensor", &t))
+	if (!transfer_read(ctx, in, "get_tensor", has_at, &t))
 		return APIR_FN_REFUSED;
 	if (t.size)
 		transfer_get(ctx, &t);
 	ctx->counters.bytes_get += t.size;
 	return APIR_FN_OK;
+}
+
+uint32_t on_buffer_set_tensor(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)out;
+	return fn_set(ctx, in, false);
+}
+
+uint32_t on_buffer_get_tensor(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)out;
+	return fn_get(ctx, in, false);
+}
+
+uint32_t on_set_tensor_at(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)out;
+	return fn_set(ctx, in, true);
+}
+
+uint32_t on_get_tensor_at(struct backend_context *ctx, struct cursor *in, struct cursor *out)
+{
+	(void)out;
+	return fn_get(ctx, in, true);
 }
 
 uint32_t on_buffer_cpy_tensor(struct backend_context *ctx, struct cursor *in, struct cursor *out)

@@ -12,7 +12,8 @@
 uint32_t on_hello(struct backend_context *ctx, struct cursor *in, struct cursor *out)
 {
 	uint64_t wanted, known = APIR_FEATURE_WRITE | APIR_FEATURE_NAMES | APIR_FEATURE_MEMORY | APIR_FEATURE_AGAIN |
-	                         APIR_FEATURE_ASYNC | (ctx->lib.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
+	                         APIR_FEATURE_ASYNC | APIR_FEATURE_AT |
+	                         (ctx->lib.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
 	uint32_t version;
 
 	if (!cursor_read_u32(in, &version) || !cursor_read_u64(in, &wanted))
@@ -91,36 +92,20 @@ uint32_t on_device_props(struct backend_context *ctx, struct cursor *in, struct 
 			cursor_write_bool(out, p.mmap_support));
 }
 
-/* Where the host doesn't tell, 0: it trusts its guests. */
-static uint64_t config_number(struct backend_context *ctx, const char *key)
-{
-	const char *v = ctx->callbacks->get_config(ctx->id, key);
-
-	return v ? strtoull(v, NULL, 10) : 0;
-}
-
-static uint64_t blob_serial(struct backend_context *ctx, uint32_t res)
-{
-	char key[48];
-
-	snprintf(key, sizeof key, "apir.blob.%" PRIu32 ".serial", res);
-	return config_number(ctx, key);
-}
-
 /*
  * Memory that a guest has given up lives on under its buffers, and the quota doesn't count it any more. It may have as
  * much of that as it had blobs, but no more: there are no new buffers on blobs while there are any on such memory.
  */
 static bool context_blobs_are_there(struct backend_context *ctx)
 {
-	uint64_t dropped = config_number(ctx, "apir.blobs.dropped");
+	uint64_t dropped = context_blobs_dropped(ctx);
 	const struct buffer *b;
 	uint32_t pos = 0;
 
 	if (dropped == ctx->blobs_dropped)
 		return true;
 	while ((b = handle_next(&ctx->handles, OBJ_BUFFER, &pos))) {
-		if (b->mapping && b->blob != blob_serial(ctx, b->res)) {
+		if (b->mapping && b->blob != context_blob_serial(ctx, b->res)) {
 			context_refuse(ctx,
 				"buffer_from_ptr: a buffer lies on blob %u, which was given up: free it first", b->res);
 			return false;
@@ -168,6 +153,6 @@ uint32_t on_device_buffer_from_ptr(struct backend_context *ctx, struct cursor *i
 		return APIR_FN_FAILED;
 	on_blob = handle_get(&ctx->handles, handle, OBJ_BUFFER);
 	on_blob->res = res;
-	on_blob->blob = blob_serial(ctx, res);
+	on_blob->blob = context_blob_serial(ctx, res);
 	return fn_reply(cursor_write_u64(out, handle) && cursor_write_u64(out, ctx->buft_handle));
 }

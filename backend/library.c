@@ -189,6 +189,7 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 		library_close(lib);
 		return code;
 	}
+	lib->pinner = pinner_for(lib->fn.reg_name(reg), lib->fn.dev_name(lib->device));
 	backend_log(ABI_LOG_DEBUG, "opened '%s': ggml %s, %s, device %s (%s)", path, lib->fn.version(),
 		lib->fn.reg_name(reg), lib->fn.dev_name(lib->device), lib->fn.dev_description(lib->device));
 	return APIR_LOAD_INIT + APIR_INIT_OK;

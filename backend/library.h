@@ -8,6 +8,7 @@
 #define BACKEND_LIBRARY_H
 
 #include "backend/ops.h"
+#include "backend/pinner.h"
 #include "backend/work.h"
 #include "ggml-abi/names.h"
 
@@ -19,8 +20,9 @@ struct library {
 	struct ops ops;
 	struct work work;
 	struct abi_names names;
-	bool has_counts; /* use counts can be set in its graphs: ggml-abi/counts.h */
-	bool has_uid;    /* and a uid: ggml-abi/uid.h */
+	const struct pinner *pinner; /* NULL: none */
+	bool has_counts;             /* use counts can be set in its graphs: ggml-abi/counts.h */
+	bool has_uid;                /* and a uid: ggml-abi/uid.h */
 };
 
 /* get(user, key) answers configuration keys; NULL: not set. Returns what apir_backend_initialize() returns, having

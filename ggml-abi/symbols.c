@@ -53,6 +53,8 @@ static const struct {
 	SYM(dev_get_props, "ggml_backend_dev_get_props"),
 	SYM(dev_init, "ggml_backend_dev_init"),
 	SYM(dev_buffer_type, "ggml_backend_dev_buffer_type"),
+	OPT(cpu_buffer_from_ptr, "ggml_backend_cpu_buffer_from_ptr"),
+	OPT(cpu_buffer_type, "ggml_backend_cpu_buffer_type"),
 	SYM(dev_buffer_from_host_ptr, "ggml_backend_dev_buffer_from_host_ptr"),
 	SYM(dev_supports_op, "ggml_backend_dev_supports_op"),
 	SYM(buft_name, "ggml_backend_buft_name"),

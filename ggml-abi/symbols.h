@@ -45,6 +45,8 @@ struct abi_symbols {
 	void (*dev_get_props)(struct abi_device *, struct abi_props *);
 	struct abi_backend *(*dev_init)(struct abi_device *, const char *);
 	union abi_buft *(*dev_buffer_type)(struct abi_device *);
+	struct abi_buffer *(*cpu_buffer_from_ptr)(void *, size_t);
+	union abi_buft *(*cpu_buffer_type)(void);
 	struct abi_buffer *(*dev_buffer_from_host_ptr)(struct abi_device *, void *, size_t, size_t);
 	bool (*dev_supports_op)(struct abi_device *, const struct abi_tensor *);
 

@@ -12,8 +12,9 @@
 struct device {
 	struct abi_device object; /* ggml's, whose context this is */
 	union abi_buft buft;      /* of its buffers; its context, likewise */
+	union abi_buft shared_buft;
 	struct host *host;
-	char name[16];
+	char name[16], shared_name[24];
 	char description[160];
 	uint64_t buft_handle;              /* the host's name for the buffer type */
 	size_t alignment, max_size;        /* of buffers, bytes */

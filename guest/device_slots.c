@@ -9,6 +9,7 @@
 
 #include "guest/buffer.h"
 #include "guest/entry.h"
+#include "guest/shared_buffer.h"
 #include "guest/stream.h"
 #include "guest/tensor.h"
 #include "guest/turn.h"
@@ -73,6 +74,7 @@ static void dev_props(struct abi_device *d, struct abi_props *p)
 		 * can see, and give up when that is refused. */
 		.mmap_support = true,
 		.async = true, /* our streams' own truth: stream.c */
+		.host_buffer = shared_buffer_type(device_of(d)) != NULL,
 	};
 	dev_memory(d, &p->memory_free, &p->memory_total);
 }
@@ -80,6 +82,11 @@ static void dev_props(struct abi_device *d, struct abi_props *p)
 static union abi_buft *dev_buffer_type(struct abi_device *d)
 {
 	return &device_of(d)->buft;
+}
+
+static union abi_buft *dev_shared_buffer_type(struct abi_device *d)
+{
+	return shared_buffer_type(device_of(d));
 }
 
 static bool op_fits(const struct abi_tensor *op)
@@ -155,6 +162,7 @@ static const struct abi_device device_iface = {
 	.get_props = dev_props,
 	.init_backend = stream_new,
 	.get_buffer_type = dev_buffer_type,
+	.get_host_buffer_type = dev_shared_buffer_type,
 	.supports_op = dev_supports_op,
 	.supports_buft = dev_supports_buft,
 };

@@ -12,6 +12,7 @@
 #include "guest/device_slots.h"
 #include "guest/own_ggml.h"
 #include "guest/say.h"
+#include "guest/shared_buffer.h"
 
 #define EXPORT   __attribute__((visibility("default")))
 #define REG_NAME "VirtGPU"
@@ -127,6 +128,7 @@ static bool plugin_setup(struct plugin *p, const void *caller)
 		return true;
 	}
 	buffer_type_init(&p->device);
+	shared_buffer_init(&p->device);
 	device_slots_init(&p->device, &p->reg);
 	p->n_devices = 1;
 	versions_tell(&p->host, versions, sizeof versions);

@@ -44,7 +44,7 @@ static void slot_settle(struct queue *q, struct slot *slot)
 	else if (slot->owner)
 		loss_follow(slot->owner, &slot->touched);
 	if (slot->done)
-		slot->done(slot->user, apir_forward_ok(code));
+		slot->done(slot, q->channel->pulse->connection, apir_forward_ok(code));
 	slot->posted = NULL;
 }
 
@@ -145,6 +145,8 @@ struct slot *queue_slot(struct queue *q, bool data)
 	slot->owner = NULL;
 	slot->touched = (struct touched){ .buffers = slot->few };
 	slot->done = NULL;
+	slot->bulk = NULL;
+	slot->to = NULL;
 	return slot;
 }
 

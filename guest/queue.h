@@ -23,9 +23,12 @@ struct slot {
 	struct stream *owner;
 	struct touched touched;
 	struct buffer *few[SLOT_BUFFERS]; /* `touched` of a void call */
-	/* Told once of how it went. NULL: nobody is. */
-	void (*done)(void *user, bool ok);
-	void *user;
+	/* Told once of how it went, with what is whoever posted it's own. NULL: nobody is. */
+	void (*done)(struct slot *slot, const struct connection *c, bool ok);
+	struct bulk *bulk;   /* what its bytes travel in; NULL: nothing of its own */
+	struct buffer *from; /* n bytes from there to here */
+	void *to;
+	size_t n;
 };
 
 struct queue {

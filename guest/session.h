@@ -13,6 +13,7 @@
 
 #include "guest/pending.h"
 #include "guest/queue.h"
+#include "guest/shared.h"
 
 /* What tensors' bytes travel through, in pieces: transfer.c. */
 #define BULK_BLOBS 2
@@ -22,11 +23,6 @@ struct bulk {
 	struct shm shm;
 	struct slot *slot; /* of the piece on its way; NULL: none */
 	bool failed;       /* the last one did */
-	/* Where it goes by itself; NULL: nowhere. */
-	void *to;
-	size_t n;
-	struct buffer *from;
-	const struct connection *connection;
 };
 
 struct session {
@@ -38,6 +34,7 @@ struct session {
 	struct channel channel;
 	struct queue queue;
 	struct losses losses;
+	struct shared_list shared;
 	struct pending pending;
 	struct bulk bulk[BULK_BLOBS];                   /* the first is there from the start */
 	bool plain;                                     /* APIR 0.2 and nothing beyond: GGML_VIRTGPU_PROTOCOL */

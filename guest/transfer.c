@@ -41,39 +41,50 @@ static void piece_encode(struct call *c, enum apir_fn fn, uint64_t handle, const
 	call_u64(c, n);
 }
 
+/* All at once, from or to memory of the program's that the host has too. */
+static void at_encode(struct call *c, enum apir_fn fn, uint64_t handle, const struct apir_tensor *w,
+	const struct shm *shm, uint64_t at, size_t offset, size_t n)
+{
+	call_header(c, fn);
+	call_u64(c, handle);
+	call_bytes(c, w, sizeof *w);
+	call_u32(c, shm->res_id);
+	call_u64(c, at);
+	call_u64(c, offset);
+	call_u64(c, n);
+}
+
 static size_t piece_size(size_t left)
 {
 	return left < BULK_PIECE ? left : BULK_PIECE;
 }
 
-static void piece_deliver(struct bulk *b)
+/* A read that nobody waited for: what should be there, or zeros. */
+static void read_done(struct slot *slot, const struct connection *c, bool ok)
 {
-	bool arrived = !b->failed && !loss_hides(b->from);
+	bool arrived = ok && !loss_hides(slot->from);
 
-	if (arrived)
-		memcpy(b->to, b->shm.ptr, b->n);
-	if (!arrived || !connection_alive(b->connection)) {
-		memset(b->to, 0, b->n);
-		loss_note_read(b->from);
+	if (arrived && slot->bulk)
+		memcpy(slot->to, slot->bulk->shm.ptr, slot->n);
+	if (!arrived || !connection_alive(c)) {
+		memset(slot->to, 0, slot->n);
+		loss_note_read(slot->from);
 	}
-	b->to = NULL;
 }
 
-static void piece_done(void *user, bool ok)
+static void piece_done(struct slot *slot, const struct connection *c, bool ok)
 {
-	struct bulk *b = user;
-
-	b->failed = !ok;
-	b->slot = NULL;
-	if (b->to)
-		piece_deliver(b);
+	slot->bulk->failed = !ok;
+	slot->bulk->slot = NULL;
+	if (slot->to)
+		read_done(slot, c, ok);
 }
 
 /* On its way in the slot, which tells the blob how it went. */
 static bool piece_post(struct call *c, struct slot *slot, struct bulk *b)
 {
 	slot->done = piece_done;
-	slot->user = b;
+	slot->bulk = b;
 	if (!call_post(c, slot, 0))
 		return false;
 	b->slot = slot;
@@ -108,11 +119,19 @@ static bool pieces_set(struct call *c, struct buffer *buffer, const struct apir_
 bool transfer_set(struct session *s, struct buffer *buffer, const struct apir_tensor *w, const void *data,
 	size_t offset, size_t size)
 {
+	const struct shm *shm;
 	struct call c;
+	uint64_t at;
 	bool done;
 
 	turn_begin(&c, s, APIR_FN_BUFFER_SET_TENSOR, "set_tensor");
-	done = pieces_set(&c, buffer, w, data, offset, size);
+	shm = shared_find(&s->shared, data, size, &at);
+	if (shm) {
+		at_encode(&c, APIR_FN_SET_TENSOR_AT, buffer->handle, w, shm, at, offset, size);
+		done = call_run(&c) == 0; /* the caller may change it at once */
+	} else {
+		done = pieces_set(&c, buffer, w, data, offset, size);
+	}
 	turn_end(&c);
 	return done;
 }
@@ -178,11 +197,17 @@ static size_t pieces_get(
 size_t transfer_get(
 	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t size)
 {
+	const struct shm *shm;
 	size_t done = 0;
 	struct call c;
+	uint64_t at;
 
 	turn_begin(&c, s, APIR_FN_BUFFER_GET_TENSOR, "get_tensor");
-	if (bulk_blobs(s, size) == BULK_BLOBS && queue_slot(&s->queue, false)) {
+	shm = shared_find(&s->shared, data, size, &at);
+	if (shm) {
+		at_encode(&c, APIR_FN_GET_TENSOR_AT, buffer->handle, w, shm, at, offset, size);
+		done = call_run(&c) == 0 && !loss_hides(buffer) ? size : 0;
+	} else if (bulk_blobs(s, size) == BULK_BLOBS && queue_slot(&s->queue, false)) {
 		done = pieces_get(&c, buffer, w, data, offset, size);
 	} else {
 		while (done < size &&
@@ -208,25 +233,30 @@ static struct bulk *bulk_free(struct call *c)
 bool transfer_get_later(
 	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t n)
 {
+	const struct shm *shm;
+	struct bulk *b = NULL;
 	bool posted = false;
 	struct slot *slot;
-	struct bulk *b;
 	struct call c;
+	uint64_t at;
 
-	if (n > BULK_PIECE)
-		return false;
 	turn_begin(&c, s, APIR_FN_BUFFER_GET_TENSOR, "get_tensor");
-	b = bulk_free(&c);
-	slot = b ? queue_slot(&s->queue, false) : NULL;
+	shm = shared_find(&s->shared, data, n, &at);
+	if (!shm && n <= BULK_PIECE)
+		b = bulk_free(&c);
+	slot = shm || b ? queue_slot(&s->queue, false) : NULL;
 	if (slot) {
+		slot->from = buffer;
+		slot->to = data;
+		slot->n = n;
+		slot->done = read_done;
+	}
+	if (slot && shm) {
+		at_encode(&c, APIR_FN_GET_TENSOR_AT, buffer->handle, w, shm, at, offset, n);
+		posted = call_post(&c, slot, 0);
+	} else if (slot) {
 		piece_encode(&c, APIR_FN_BUFFER_GET_TENSOR, buffer->handle, w, b, offset, n);
 		posted = piece_post(&c, slot, b);
-	}
-	if (posted) {
-		b->to = data;
-		b->n = n;
-		b->from = buffer;
-		b->connection = &s->connection;
 	}
 	turn_end(&c);
 	return posted;

@@ -165,6 +165,9 @@ enum apir_fn {
 		0x102, /* as GRAPH_COMPUTE, of a blob that holds what it held when it was computed last: the host needn't
 			  look; where it doesn't know it any more it does */
 	APIR_FN_SYNCHRONIZE = 0x103, /* nothing -> nothing, once all that was begun is over */
+	APIR_FN_SET_TENSOR_AT = 0x105, /* buffer, tensor, uint32 res, size at, size offset, size n: as SET_TENSOR, but the bytes lie
+					  in the blob from `at` on */
+	APIR_FN_GET_TENSOR_AT = 0x106, /* likewise */
 	APIR_FN_NAMES =
 		0x108, /* string: the guest's ggml version -> string: the host's, and its names (ggml-abi/names.h); from
 			  then on operations and types travel by the host's numbers */
@@ -184,6 +187,8 @@ enum apir_fn {
 #define APIR_FEATURE_AGAIN UINT64_C(32)
 /* A graph's computation is answered once it has begun. Whatever else is asked for waits until it is over. */
 #define APIR_FEATURE_ASYNC UINT64_C(64)
+/* APIR_FN_SET_TENSOR_AT and APIR_FN_GET_TENSOR_AT are understood. */
+#define APIR_FEATURE_AT UINT64_C(256)
 
 /* What a tensor's memory is for: 0, not told; else 1 + ggml's usage of the buffer, as it is now. */
 #define APIR_MEMORY_USAGE     0xffu

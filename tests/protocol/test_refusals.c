@@ -239,7 +239,8 @@ static void hello_agrees_to_nothing_that_is_unknown(void **state)
 		assert_true(cursor_read_u32(&g.answer, &version) && cursor_read_u64(&g.answer, &features));
 		assert_true(version <= APIR_HELLO_VERSION);
 		assert_true((features & ~(APIR_FEATURE_USE_COUNTS | APIR_FEATURE_WRITE | APIR_FEATURE_NAMES |
-						APIR_FEATURE_MEMORY | APIR_FEATURE_AGAIN | APIR_FEATURE_ASYNC)) == 0);
+						APIR_FEATURE_MEMORY | APIR_FEATURE_AGAIN | APIR_FEATURE_ASYNC |
+						APIR_FEATURE_AT)) == 0);
 	}
 	assert_unharmed();
 }
@@ -507,6 +508,57 @@ static void shapes_that_reach_beyond_the_buffer_are_refused(void **state)
 	assert_refused(tensor_get(&g, g.buffer, &t, 0, 4));
 	memset(t.nb, 0xff, sizeof t.nb);
 	assert_refused(tensor_get(&g, g.buffer, &t, 0, 4));
+	assert_unharmed();
+}
+
+static void args_at(uint32_t res, uint64_t at, uint64_t offset, uint64_t size)
+{
+	struct apir_tensor t = tensor_f32(1, g.buffer, 0, 8, 1);
+
+	args_start(&g);
+	arg_u64(&g, g.buffer);
+	arg_bytes(&g, &t, sizeof t);
+	arg_u32(&g, res);
+	arg_u64(&g, at);
+	arg_u64(&g, offset);
+	arg_u64(&g, size);
+}
+
+static void a_place_beyond_the_blob_is_refused(void **state)
+{
+	static const uint64_t places[] = { 4096, 4065, 4097, UINT64_MAX, UINT64_MAX - 31, UINT64_C(1) << 63 };
+	struct guest_blob small;
+
+	(void)state;
+	assert_true(guest_blob_make(&g, 4096, &small));
+	for (uint32_t fn = APIR_FN_SET_TENSOR_AT; fn <= APIR_FN_GET_TENSOR_AT; fn++) {
+		size_t full;
+
+		for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+			args_at(small.res, places[i], 0, 32);
+			assert_refused(forward(&g, fn));
+		}
+		for (size_t i = 0; i < sizeof wrong_ranges / sizeof wrong_ranges[0]; i++) {
+			args_at(small.res, 0, wrong_ranges[i][0], wrong_ranges[i][1]);
+			assert_refused(forward(&g, fn));
+		}
+		args_at(0xffffff, 0, 0, 32);
+		assert_refused(forward(&g, fn));
+		args_at(small.res, 0, 0, 32);
+		full = g.args.pos - APIR_CMD_HEADER_SIZE;
+		for (size_t n = 0; n < full; n++)
+			assert_refused(forward_cut(&g, fn, n));
+	}
+	memset(small.ptr, 7, 4096);
+	small.ptr[4064] = 42;
+	args_at(small.res, 4064, 0, 32);
+	assert_int_equal(forward(&g, APIR_FN_SET_TENSOR_AT), 0);
+	args_at(small.res, 100, 0, 32);
+	assert_int_equal(forward(&g, APIR_FN_GET_TENSOR_AT), 0);
+	assert_int_equal(small.ptr[99], 7);
+	assert_int_equal(small.ptr[100], 42);
+	assert_int_equal(small.ptr[132], 7);
+	guest_blob_drop(&g, &small);
 	assert_unharmed();
 }
 
@@ -1034,6 +1086,7 @@ int main(void)
 		TEST(cve_2024_42479_set_and_get_outside_of_the_tensor_are_refused),
 		TEST(tensors_outside_of_their_buffer_are_refused),
 		TEST(shapes_that_reach_beyond_the_buffer_are_refused),
+		TEST(a_place_beyond_the_blob_is_refused),
 		TEST(sizes_larger_than_the_blob_are_refused),
 		TEST(copies_that_would_overflow_are_not_made),
 		TEST(cve_2026_34159_a_tensor_without_a_buffer_has_no_data),

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* See shared.h. */
+#include "guest/shared.h"
+
+#include <stdlib.h>
+
+void *shared_make(struct shared_list *l, struct blobs *blobs, size_t size)
+{
+	struct shared *m = size <= SHARED_MOST && size <= SHARED_BYTES - l->bytes ? malloc(sizeof *m) : NULL;
+
+	if (!m || blob_make(blobs, size, &m->shm) < 0) {
+		free(m);
+		return NULL;
+	}
+	if (!m->shm.stays) {
+		blob_drop(blobs, &m->shm);
+		free(m);
+		return NULL;
+	}
+	m->next = l->first;
+	l->first = m;
+	l->bytes += m->shm.size;
+	return m->shm.ptr;
+}
+
+void shared_drop(struct shared_list *l, struct blobs *blobs, const void *ptr)
+{
+	struct shared **link = &l->first, *m;
+
+	while ((*link)->shm.ptr != ptr)
+		link = &(*link)->next;
+	m = *link;
+	*link = m->next;
+	l->bytes -= m->shm.size;
+	blob_drop(blobs, &m->shm);
+	free(m);
+}
+
+const struct shm *shared_find(const struct shared_list *l, const void *p, size_t n, uint64_t *at)
+{
+	for (const struct shared *m = l->first; m; m = m->next) {
+		uintptr_t start = (uintptr_t)m->shm.ptr, from = (uintptr_t)p;
+
+		if (from >= start && from - start <= m->shm.size && n <= m->shm.size - (from - start)) {
+			*at = from - start;
+			return &m->shm;
+		}
+	}
+	return NULL;
+}
