@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "apir/capset.h"
 #include "apir/context.h"
 #include "platform/clock.h"
 #include "platform/self.h"
@@ -123,7 +124,7 @@ void apir_route_venus(struct apir *a)
 
 int apir_capset(const struct apir *a, uint32_t capset_id, void *data, size_t size)
 {
-	return capset_id == APIR_CAPSET_VENUS && !a->venus ? -ENOENT : apir_capset_fill(capset_id, data, size);
+	return capset_id == APIR_CAPSET_VENUS && !a->venus ? -ENOENT : capset_fill(capset_id, data, size);
 }
 
 /* What the door knows by this number; NULL: none. */

@@ -47,8 +47,6 @@ int apir_dispatch(struct apir *a);
 /* Fills `data` (size bytes; zeros follow the capset) for capset 10, and for 4 where contexts of Venus are
  * APIR's; returns the capset's size, or -ENOENT. data may be NULL to ask for the size. */
 int apir_capset(const struct apir *a, uint32_t capset_id, void *data, size_t size);
-/* The same where the door knows that the capset is APIR's: 10, or 4. */
-int apir_capset_fill(uint32_t capset_id, void *data, size_t size);
 /* VIRGL_ROUTE_VENUS_TO_APIR is set, or apir_route_venus() was called. */
 bool apir_routes_venus(const struct apir *a);
 void apir_route_venus(struct apir *a);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What the guest is told that it can have. */
-#include "apir/apir.h"
+/* See capset.h. */
+#include "apir/capset.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "proto/apir_wire.h"
 
-int apir_capset_fill(uint32_t capset_id, void *data, size_t size)
+int capset_fill(uint32_t capset_id, void *data, size_t size)
 {
 	const struct apir_capset caps = { .version = 1, .supports_blob_resources = 1 };
 

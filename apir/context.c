@@ -22,7 +22,7 @@ void context_init(struct context *c, struct context_owner *owner, unsigned slot)
 	link_init(&c->link);
 }
 
-static void lose(struct context *c, const char *why)
+static void context_lose(struct context *c, const char *why)
 {
 	char end[256];
 
@@ -38,7 +38,7 @@ static void lose(struct context *c, const char *why)
 	events_wake(c->owner->events); /* the listener hears of it from apir_dispatch() */
 }
 
-static void alarm_by(struct context_owner *o, int64_t at)
+static void owner_alarm(struct context_owner *o, int64_t at)
 {
 	if (o->alarm && o->alarm <= at)
 		return;
@@ -46,7 +46,7 @@ static void alarm_by(struct context_owner *o, int64_t at)
 	events_alarm(o->events, at);
 }
 
-static void want_write(struct context *c, bool want)
+static void context_want_write(struct context *c, bool want)
 {
 	if (c->wants_write != want &&
 		events_want_write(c->owner->events, c->link.sock, CONTEXT_WORD(CONTEXT_SOCKET, c->slot), want) == 0)
@@ -54,16 +54,16 @@ static void want_write(struct context *c, bool want)
 }
 
 /* Sends, or gives the context up; what happened is the listener's to hear, not the caller's. */
-static int message_send(struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
+static int context_send_now(struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
 {
 	int err = link_send(&c->link, m, payload, size, fd);
 
 	if (err < 0) {
-		lose(c, err == -ENOBUFS ? "it floods its worker" : NULL);
+		context_lose(c, err == -ENOBUFS ? "it floods its worker" : NULL);
 		return err;
 	}
 	if (link_waits(&c->link))
-		want_write(c, true);
+		context_want_write(c, true);
 	return 0;
 }
 
@@ -73,15 +73,15 @@ int context_kick(struct context *c)
 	size_t n = c->burst.n;
 
 	c->burst.n = 0;
-	return n && c->state == CTX_LIVE ? message_send(c, &m, c->burst.bytes, n, -1) : 0;
+	return n && c->state == CTX_LIVE ? context_send_now(c, &m, c->burst.bytes, n, -1) : 0;
 }
 
 /* Anything but commands goes behind the commands that came before it. */
-static int behind_send(struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
+static int context_send(struct context *c, const struct worker_msg *m, const void *payload, size_t size, int fd)
 {
 	int err = context_kick(c);
 
-	return err < 0 ? err : message_send(c, m, payload, size, fd);
+	return err < 0 ? err : context_send_now(c, m, payload, size, fd);
 }
 
 int context_submit(struct context *c, uint32_t ring, const void *cmd, size_t size)
@@ -113,10 +113,10 @@ int context_configure(struct context *c, const char *key, const char *value)
 		return -ENOMEM;
 	memcpy(both, key, nk);
 	memcpy(both + nk, value, nv);
-	return behind_send(c, &m, both, nk + nv, -1);
+	return context_send(c, &m, both, nk + nv, -1);
 }
 
-static int configure(void *context, const char *key, const char *value)
+static int context_configure_key(void *context, const char *key, const char *value)
 {
 	return context_configure(context, key, value);
 }
@@ -128,43 +128,43 @@ int context_fence(struct context *c, uint32_t ring, uint64_t id)
 	if (ring == RING_OURS)
 		return -EINVAL;
 	if (!fence_list_add(&c->fences, ring, id)) {
-		lose(c, "it has too many fences pending");
+		context_lose(c, "it has too many fences pending");
 		return -ENOENT;
 	}
 	if (c->state == CTX_LIVE)
-		behind_send(c, &m, NULL, 0, -1);
+		context_send(c, &m, NULL, 0, -1);
 	if (c->state == CTX_LOST && c->fences.n)
 		events_wake(c->owner->events); /* reported from apir_dispatch() */
 	return 0;
 }
 
-static void fence_tell(const struct context *c, uint32_t ring, uint64_t id)
+static void context_fence_tell(const struct context *c, uint32_t ring, uint64_t id)
 {
 	c->owner->listener->fence_done(c->owner->user, c->id, ring, id);
 }
 
 /* The worker says that this one is done. */
-static void fence_done(struct context *c, uint32_t ring, uint64_t id)
+static void context_fence_done(struct context *c, uint32_t ring, uint64_t id)
 {
 	if (ring == RING_OURS) /* who lies here could as well keep the memory */
 		c->leaving -= id < c->leaving ? id : c->leaving;
 	else if (fence_list_remove(&c->fences, ring, id))
-		fence_tell(c, ring, id);
+		context_fence_tell(c, ring, id);
 	else
 		log_debug("context %" PRIu32 ": its worker completed a fence that isn't pending", c->id);
 }
 
 /* Reports, oldest first, every fence that nobody will complete any more. */
-static void fences_flush(struct context *c)
+static void context_fences_flush(struct context *c)
 {
 	size_t n = c->fences.n;
 
 	c->fences.n = 0;
 	for (size_t i = 0; i < n; i++)
-		fence_tell(c, c->fences.fences[i].ring, c->fences.fences[i].id);
+		context_fence_tell(c, c->fences.fences[i].ring, c->fences.fences[i].id);
 }
 
-static uint64_t attached_bit(const struct context *c)
+static uint64_t context_bit(const struct context *c)
 {
 	return UINT64_C(1) << c->slot;
 }
@@ -173,11 +173,11 @@ void context_attach(struct context *c, struct blob *b)
 {
 	const struct worker_msg m = { .type = WORKER_BLOB_ADD, .id = b->res_id, .value = b->size };
 
-	if (b->attached & attached_bit(c))
+	if (b->attached & context_bit(c))
 		return;
-	b->attached |= attached_bit(c);
+	b->attached |= context_bit(c);
 	if (c->state == CTX_LIVE)
-		behind_send(c, &m, NULL, 0, b->fd);
+		context_send(c, &m, NULL, 0, b->fd);
 }
 
 /* The worker is to say when it has done what came before: then its memory is gone. */
@@ -186,33 +186,33 @@ void context_detach(struct context *c, struct blob *b)
 	const struct worker_msg m = { .type = WORKER_BLOB_DEL, .id = b->res_id };
 	const struct worker_msg gone = { .type = WORKER_FENCE, .id = RING_OURS, .value = b->size };
 
-	if (!(b->attached & attached_bit(c)))
+	if (!(b->attached & context_bit(c)))
 		return;
-	b->attached &= ~attached_bit(c);
+	b->attached &= ~context_bit(c);
 	if (c->beat.res_id == b->res_id) /* the memory is not to live on by us */
 		beat_stop(&c->beat);
-	if (c->state == CTX_LIVE && behind_send(c, &m, NULL, 0, -1) == 0) {
+	if (c->state == CTX_LIVE && context_send(c, &m, NULL, 0, -1) == 0) {
 		c->leaving += b->size;
-		behind_send(c, &gone, NULL, 0, -1);
+		context_send(c, &gone, NULL, 0, -1);
 	}
 }
 
 /* The worker says where its heartbeat is; once a context. */
-static void beat_find(struct context *c, const struct blob_table *blobs, uint32_t res_id, uint64_t offset)
+static void context_beat(struct context *c, const struct blob_table *blobs, uint32_t res_id, uint64_t offset)
 {
 	const struct blob *b = blob_find(blobs, res_id);
 
-	if (c->beat.page || !b || !(b->attached & attached_bit(c)) || offset % (2 * sizeof(uint32_t)) ||
+	if (c->beat.page || !b || !(b->attached & context_bit(c)) || offset % (2 * sizeof(uint32_t)) ||
 		!range_ok(offset, 2 * sizeof(uint32_t), b->size) || beat_start(&c->beat, res_id, b->fd, offset) < 0) {
 		log_debug("context %" PRIu32 ": no heartbeat can lie there", c->id);
 		return;
 	}
 	beat_tick(&c->beat, clock_ms());
-	alarm_by(c->owner, c->beat.next);
+	owner_alarm(c->owner, c->beat.next);
 }
 
 /* From the server that is configured, else started here. */
-static int worker_get(struct context *c, const char *server, const char *worker)
+static int context_worker_get(struct context *c, const char *server, const char *worker)
 {
 	int err;
 
@@ -241,7 +241,7 @@ int context_start(struct context *c, uint32_t id, const char *name, const struct
 		.owner = c->owner, .slot = c->slot, .id = id, .fences = c->fences, .burst = { c->burst.bytes, 0 }
 	};
 	log_escape(c->name, sizeof c->name, name && *name ? name : "unnamed");
-	err = worker_get(c, config_get(config, id, "apir.server.path"), worker);
+	err = context_worker_get(c, config_get(config, id, "apir.server.path"), worker);
 	if (err)
 		return err;
 	c->state = CTX_LIVE;
@@ -249,7 +249,7 @@ int context_start(struct context *c, uint32_t id, const char *name, const struct
 	if (!err && link_watch(&c->link) >= 0)
 		err = events_add(c->owner->events, link_watch(&c->link), CONTEXT_WORD(CONTEXT_PROCESS, c->slot));
 	if (!err)
-		err = config_each(config, id, configure, c);
+		err = config_each(config, id, context_configure_key, c);
 	if (err)
 		return err;
 	if (c->link.server < 0)
@@ -263,19 +263,19 @@ void context_leave(struct context *c, const struct blob_table *blobs)
 {
 	beat_stop(&c->beat);
 	for (size_t i = 0; i < blobs->n; i++) {
-		if (blobs->blobs[i].attached & attached_bit(c))
+		if (blobs->blobs[i].attached & context_bit(c))
 			c->leaving += blobs->blobs[i].size; /* until its worker has ended */
-		blobs->blobs[i].attached &= ~attached_bit(c);
+		blobs->blobs[i].attached &= ~context_bit(c);
 	}
 	context_kick(c);
 	link_flush(&c->link);
 	link_hang_up(&c->link);
-	fences_flush(c);
+	context_fences_flush(c);
 	c->state = CTX_LEAVING;
 	c->leave_by = clock_ms() + WORKER_GRACE_MS;
 	context_reap(c);
 	if (c->state == CTX_LEAVING)
-		alarm_by(c->owner, c->leave_by);
+		owner_alarm(c->owner, c->leave_by);
 }
 
 void context_hang_up(struct context *c)
@@ -309,22 +309,22 @@ void context_reap(struct context *c)
 	if (c->state == CTX_LEAVING)
 		c->state = CTX_FREE;
 	else
-		lose(c, NULL);
+		context_lose(c, NULL);
 }
 
 /* 0, or -EPIPE. */
-static int flush(struct context *c)
+static int context_flush(struct context *c)
 {
 	int err = link_flush(&c->link);
 
 	/* Its socket takes more, and yet it can't be sent: looking again at once would be all that we do. */
 	if (err == -EBUSY) {
 		c->retry_at = clock_ms() + RETRY_MS;
-		alarm_by(c->owner, c->retry_at);
+		owner_alarm(c->owner, c->retry_at);
 		err = 0;
 	}
 	if (err == 0)
-		want_write(c, link_waits(&c->link) && !c->retry_at);
+		context_want_write(c, link_waits(&c->link) && !c->retry_at);
 	return err;
 }
 
@@ -338,14 +338,14 @@ void context_serve(struct context *c, const struct blob_table *blobs, bool writa
 	/* Bounded, so that one chatty worker can't keep the door from its other work. */
 	for (int i = 0; i < 256 && (r = link_recv(&c->link, &m)) > 0; i++) {
 		if (m.type == WORKER_FENCE_DONE)
-			fence_done(c, m.id, m.value);
+			context_fence_done(c, m.id, m.value);
 		else if (m.type == WORKER_BEAT)
-			beat_find(c, blobs, m.id, m.value);
+			context_beat(c, blobs, m.id, m.value);
 	}
 	if (r >= 0 && writable)
-		r = flush(c);
+		r = context_flush(c);
 	if (r < 0)
-		lose(c, NULL);
+		context_lose(c, NULL);
 }
 
 void context_tick(struct context *c, const struct blob_table *blobs)
@@ -354,7 +354,7 @@ void context_tick(struct context *c, const struct blob_table *blobs)
 
 	switch (c->state) {
 	case CTX_LOST:
-		fences_flush(c);
+		context_fences_flush(c);
 		if (c->untold)
 			c->owner->listener->context_lost(c->owner->user, c->id);
 		c->untold = false;
@@ -362,12 +362,12 @@ void context_tick(struct context *c, const struct blob_table *blobs)
 	case CTX_LIVE:
 		beat_tick(&c->beat, now);
 		if (c->beat.page)
-			alarm_by(c->owner, c->beat.next);
+			owner_alarm(c->owner, c->beat.next);
 		if (c->retry_at && c->retry_at <= now) {
 			c->retry_at = 0;
 			context_serve(c, blobs, true);
 		} else if (c->retry_at) {
-			alarm_by(c->owner, c->retry_at);
+			owner_alarm(c->owner, c->retry_at);
 		}
 		break;
 	case CTX_LEAVING:
@@ -375,7 +375,7 @@ void context_tick(struct context *c, const struct blob_table *blobs)
 			link_kill(&c->link);
 			c->leave_by = now + WORKER_GRACE_MS;
 		}
-		alarm_by(c->owner, c->leave_by);
+		owner_alarm(c->owner, c->leave_by);
 		break;
 	case CTX_FREE:
 		break;

@@ -15,7 +15,7 @@
 #include "worker/heartbeat.h"
 
 /* Once: what keeps beating stays mapped, and a guest must not collect mappings. */
-static bool heartbeat_offer(struct worker *w, const struct apir_greeting *g)
+static bool command_heartbeat(struct worker *w, const struct apir_greeting *g)
 {
 	const struct mapping *m = blobs_find(&w->blobs, g->res_id);
 	bool pair;
@@ -29,7 +29,7 @@ static bool heartbeat_offer(struct worker *w, const struct apir_greeting *g)
 	return true;
 }
 
-static uint32_t handshake(struct worker *w, struct cursor *in, struct cursor *out)
+static uint32_t command_handshake(struct worker *w, struct cursor *in, struct cursor *out)
 {
 	uint32_t major, minor;
 	struct apir_greeting g;
@@ -46,7 +46,7 @@ static uint32_t handshake(struct worker *w, struct cursor *in, struct cursor *ou
 		w->guest = greets ? GUEST_OURS : GUEST_OTHER;
 	if (!greets)
 		return APIR_HANDSHAKE_MAGIC;
-	if (heartbeat_offer(w, &g) && !cursor_write_u32(out, APIR_GREETING_MAGIC))
+	if (command_heartbeat(w, &g) && !cursor_write_u32(out, APIR_GREETING_MAGIC))
 		return 0;
 	if (w->beating && cursor_read(in, &ring, sizeof ring) && ring.magic == APIR_RING_MAGIC &&
 		inbox_open(&w->inbox, &w->blobs, ring.res_id) && !cursor_write_u32(out, APIR_RING_MAGIC))
@@ -54,7 +54,7 @@ static uint32_t handshake(struct worker *w, struct cursor *in, struct cursor *ou
 	return APIR_HANDSHAKE_MAGIC;
 }
 
-static uint32_t forward(struct worker *w, uint32_t function, struct cursor *in, struct cursor *out)
+static uint32_t command_forward(struct worker *w, uint32_t function, struct cursor *in, struct cursor *out)
 {
 	uint32_t code = library_forward(&w->library, w->ctx_id, function, in, out);
 
@@ -89,13 +89,13 @@ void command_execute(struct worker *w, uint8_t *cmd, size_t size)
 		return;
 	switch (type) {
 	case APIR_HANDSHAKE:
-		code = handshake(w, &in, &out);
+		code = command_handshake(w, &in, &out);
 		break;
 	case APIR_LOADLIBRARY:
 		code = library_load(&w->library, w->ctx_id, &w->settings, &w->blobs);
 		break;
 	case APIR_FORWARD:
-		code = forward(w, (uint32_t)flags, &in, &out);
+		code = command_forward(w, (uint32_t)flags, &in, &out);
 		break;
 	default:
 		log_warn("a command of unknown type %" PRId32 ": refused", type);

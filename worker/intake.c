@@ -11,7 +11,7 @@
 #include "platform/clock.h"
 #include "platform/parcel.h"
 #include "proto/util.h"
-#include "worker/queue.h"
+#include "worker/sequence.h"
 
 #define SPIN_NS    50000 /* on a machine that has processors to spare, */
 #define SPIN_MORE  4     /* times as long */
@@ -52,7 +52,7 @@ static ssize_t intake_spin(struct worker *w, const struct letter *l)
 	do {
 		n = letter_take(l, MSG_DONTWAIT);
 		for (int i = 0; n == -EAGAIN && i < LOOKS; i++) {
-			if (queue_ready(w))
+			if (sequence_ready(w))
 				return n;
 			cpu_relax();
 		}
@@ -65,7 +65,7 @@ static ssize_t intake_sleep(struct worker *w, const struct letter *l)
 	ssize_t n = -EAGAIN;
 
 	inbox_park(&w->inbox);
-	while ((n == -EAGAIN || n == -EINTR) && !queue_ready(w))
+	while ((n == -EAGAIN || n == -EINTR) && !sequence_ready(w))
 		n = letter_take(l, 0);
 	inbox_unpark(&w->inbox);
 	return n;
@@ -76,9 +76,9 @@ ssize_t intake_wait(struct worker *w, struct worker_msg *m, uint8_t *payload, in
 	const struct letter l = { { { m, sizeof *m }, { payload, WORKER_PAYLOAD_MAX } }, fd };
 	ssize_t n = intake_spin(w, &l);
 
-	if ((n == -EAGAIN || n == -EINTR) && !queue_ready(w))
+	if ((n == -EAGAIN || n == -EINTR) && !sequence_ready(w))
 		n = intake_sleep(w, &l);
-	if (n == -EINTR || (n < 0 && queue_ready(w)))
+	if (n == -EINTR || (n < 0 && sequence_ready(w)))
 		return -EAGAIN;
 	return n > 0 && n < (ssize_t)sizeof *m ? -EBADMSG : n;
 }

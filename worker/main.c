@@ -21,7 +21,7 @@
 #include "worker/heartbeat.h"
 #include "worker/intake.h"
 #include "worker/message.h"
-#include "worker/queue.h"
+#include "worker/sequence.h"
 
 static void limit_set(unsigned what, rlim_t most)
 {
@@ -93,7 +93,7 @@ int main(int argc, char **argv)
 		if (n > 0)
 			message_serve(&w, &m, payload, (size_t)n - sizeof m, fd);
 		else if (n == -EAGAIN)
-			queue_run(&w);
+			sequence_run(&w);
 		else
 			break;
 	}

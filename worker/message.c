@@ -10,7 +10,7 @@
 #include "log/log.h"
 #include "proto/cursor.h"
 #include "proto/util.h"
-#include "worker/queue.h"
+#include "worker/sequence.h"
 
 static int message_submit(struct worker *w, uint8_t *payload, size_t size)
 {
@@ -21,7 +21,7 @@ static int message_submit(struct worker *w, uint8_t *payload, size_t size)
 	while (cursor_left(&c)) {
 		if (!cursor_read(&c, &head, sizeof head) || !(cmd = cursor_take(&c, round_up(head.size, 8))))
 			return -EBADMSG;
-		queue_door(w, cmd, head.size);
+		sequence_door(w, cmd, head.size);
 	}
 	return 0;
 }
@@ -40,14 +40,14 @@ void message_serve(struct worker *w, const struct worker_msg *m, uint8_t *payloa
 		fd = -1;
 		break;
 	case WORKER_BLOB_DEL:
-		queue_run(w); /* which may be answered there */
+		sequence_run(w); /* which may be answered there */
 		blobs_remove(&w->blobs, m->id);
 		break;
 	case WORKER_SUBMIT:
 		err = message_submit(w, payload, size);
 		break;
 	case WORKER_FENCE:
-		queue_run(w);
+		sequence_run(w);
 		if (send(WORKER_FD, &done, sizeof done, MSG_NOSIGNAL) < 0)
 			err = -errno;
 		break;

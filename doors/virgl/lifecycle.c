@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "apir/capset.h"
 #include "doors/virgl/component.h"
 #include "doors/virgl/door.h"
 #include "doors/virgl/fences.h"
@@ -107,7 +108,7 @@ static int capset_ours(uint32_t id, void *data)
 		ours = !component_leaves_venus();
 		door_unlock();
 	}
-	return ours ? apir_capset_fill(id, data, data ? (size_t)apir_capset_fill(id, NULL, 0) : 0) : -ENOENT;
+	return ours ? capset_fill(id, data, data ? (size_t)capset_fill(id, NULL, 0) : 0) : -ENOENT;
 }
 
 void virgl_renderer_get_cap_set(uint32_t set, uint32_t *version, uint32_t *size)

@@ -18,7 +18,7 @@
 #include <time.h>
 
 #include "platform/clock.h"
-#include "platform/linux/keeper.h"
+#include "platform/linux/keeper_wire.h"
 #include "platform/self.h"
 #include "proto/util.h"
 

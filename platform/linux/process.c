@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 
 #include "platform/clock.h"
-#include "platform/linux/keeper.h"
+#include "platform/linux/keeper_wire.h"
 #include "proto/util.h"
 
 #define START_MS 2000 /* from exec to the keeper's first word, which only tells the log a number */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stands before apir/dispatch.c: it fails, and leaves errno alone. */
+/* Stands before apir/apir.c: it fails, and leaves errno alone. */
 #include <errno.h>
 
 #include "apir/apir.h"

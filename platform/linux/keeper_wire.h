@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a keeper tells who started it; see platform/process.h. */
-#ifndef PLATFORM_LINUX_KEEPER_H
-#define PLATFORM_LINUX_KEEPER_H
+#ifndef PLATFORM_LINUX_KEEPER_WIRE_H
+#define PLATFORM_LINUX_KEEPER_WIRE_H
 
 #include <stdint.h>
 

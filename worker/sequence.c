@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See queue.h. */
-#include "worker/queue.h"
+/* See sequence.h. */
+#include "worker/sequence.h"
 
 #include <assert.h>
 
@@ -8,31 +8,31 @@
 
 static_assert(RING_COMMAND == APIR_CMD_MAX, "a ring takes every command");
 
-static bool queue_peek(struct worker *w, struct ring_record *record)
+static bool sequence_peek(struct worker *w, struct ring_record *record)
 {
 	return inbox_peek(&w->inbox, record) && (int32_t)(w->by_door - record->after) >= 0;
 }
 
-bool queue_ready(struct worker *w)
+bool sequence_ready(struct worker *w)
 {
 	struct ring_record record;
 
-	return queue_peek(w, &record);
+	return sequence_peek(w, &record);
 }
 
-void queue_run(struct worker *w)
+void sequence_run(struct worker *w)
 {
 	struct ring_record record;
 
-	while (queue_peek(w, &record)) {
+	while (sequence_peek(w, &record)) {
 		ring_take(&w->inbox.ring, &record, w->command);
 		command_execute(w, w->command, record.size);
 	}
 }
 
-void queue_door(struct worker *w, uint8_t *cmd, size_t size)
+void sequence_door(struct worker *w, uint8_t *cmd, size_t size)
 {
-	queue_run(w);
+	sequence_run(w);
 	command_execute(w, cmd, size);
 	w->by_door++;
 }
