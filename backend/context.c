@@ -27,6 +27,8 @@ void context_close(struct backend_context *ctx)
 	context_drain(ctx);
 	pinned_fini(ctx);
 	graph_store_clear(&ctx->graphs, &ctx->lib.fn);
+	if (ctx->optimized)
+		graph_free(&ctx->lib.fn, ctx->optimized);
 	graph_incoming_fini(&ctx->incoming);
 	while ((b = handle_next(&ctx->handles, OBJ_BUFFER, &pos)))
 		context_free_buffer(ctx, b);

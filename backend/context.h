@@ -37,7 +37,8 @@ struct backend_context {
 	struct graph_store graphs;
 	struct graph_incoming incoming;
 	struct pinned pinned;
-	bool computing; /* the device may be */
+	struct graph *optimized; /* that the library was asked about last; NULL: none */
+	bool computing;          /* the device may be */
 	struct counters counters;
 };
 

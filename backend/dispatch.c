@@ -50,6 +50,7 @@ static const struct {
 	{ APIR_FN_SET_TENSOR_AT, { "set_tensor_at", on_set_tensor_at, false } },
 	{ APIR_FN_GET_TENSOR_AT, { "get_tensor_at", on_get_tensor_at, true } },
 	{ APIR_FN_SYNCHRONIZE, { "synchronize", on_synchronize, false } },
+	{ APIR_FN_GRAPH_OPTIMIZE, { "graph_optimize", on_graph_optimize, true } },
 	{ APIR_FN_NAMES, { "names", on_names, false } },
 };
 

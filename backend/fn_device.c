@@ -13,7 +13,8 @@ uint32_t on_hello(struct backend_context *ctx, struct cursor *in, struct cursor 
 {
 	uint64_t wanted, known = APIR_FEATURE_WRITE | APIR_FEATURE_NAMES | APIR_FEATURE_MEMORY | APIR_FEATURE_AGAIN |
 	                         APIR_FEATURE_ASYNC | APIR_FEATURE_AT |
-	                         (ctx->lib.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
+	                         (ctx->lib.has_counts ? APIR_FEATURE_USE_COUNTS : 0) |
+	                         (ctx->lib.optimizes ? APIR_FEATURE_OPTIMIZE : 0);
 	uint32_t version;
 
 	if (!cursor_read_u32(in, &version) || !cursor_read_u64(in, &wanted))

@@ -14,8 +14,8 @@ backend_fn on_device_count, on_device_name, on_device_description, on_device_typ
 backend_fn on_buft_name, on_buft_alignment, on_buft_max_size, on_buft_is_host, on_buft_alloc_buffer, on_buft_alloc_size;
 backend_fn on_buffer_base, on_buffer_set_tensor, on_buffer_get_tensor, on_buffer_cpy_tensor, on_buffer_clear,
 	on_buffer_free;
-backend_fn on_graph_compute, on_graph_again, on_set_tensor_at, on_get_tensor_at, on_synchronize, on_hello, on_names,
-	on_write;
+backend_fn on_graph_compute, on_graph_again, on_graph_optimize, on_set_tensor_at, on_get_tensor_at, on_synchronize,
+	on_hello, on_names, on_write;
 
 static inline uint32_t fn_reply(bool written)
 {

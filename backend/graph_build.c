@@ -31,7 +31,7 @@ static bool tensor_earlier(
 	return true;
 }
 
-static bool graph_build_tensors(struct backend_context *ctx, const struct graph_incoming *in, struct graph *g)
+bool graph_build_tensors(struct backend_context *ctx, const struct graph_incoming *in, struct graph *g)
 {
 	struct abi_tensor *tensors = g->tensors;
 	struct idmap *ids = &ctx->incoming.ids;
@@ -94,9 +94,7 @@ static bool graph_build_nodes(struct backend_context *ctx, const struct graph_in
 	return true;
 }
 
-/* How often the guest's whole graph reads each tensor: without it the device fuses nothing; counted here, it would
- * miss the readers in other splits. */
-static void graph_build_counts(const struct graph_incoming *in, struct graph *g)
+void graph_build_counts(const struct graph_incoming *in, struct graph *g)
 {
 	for (uint32_t i = 0; i < in->n_tensors; i++) {
 		const uint32_t n = in->tensors[i].use_count;

@@ -10,6 +10,7 @@
 #include "backend/cores.h"
 #include "backend/log.h"
 #include "ggml-abi/counts.h"
+#include "ggml-abi/optimize.h"
 #include "ggml-abi/uid.h"
 #include "proto/apir_wire.h"
 
@@ -183,6 +184,7 @@ uint32_t library_open(struct library *lib, const char *(*get)(void *, const char
 		return library_fail(APIR_LOAD_INIT + APIR_INIT_NO_BACKEND,
 			"'%s': device %s could not be initialised%s%s", path, lib->fn.dev_name(lib->device),
 			init_fn ? " by " : "", init_fn ? init_name : "");
+	lib->optimizes = lib->backend->iface.graph_optimize && abi_optimize_learn(&lib->fn) != ABI_OPTIMIZE_UNKNOWN;
 	lib->buft = lib->fn.dev_buffer_type(lib->device);
 	code = threads_set(lib, reg, config_ours(get, user, "ggml.threads", THREADS_ENV));
 	if (code) {

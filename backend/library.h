@@ -23,6 +23,7 @@ struct library {
 	const struct pinner *pinner; /* NULL: none */
 	bool has_counts;             /* use counts can be set in its graphs: ggml-abi/counts.h */
 	bool has_uid;                /* and a uid: ggml-abi/uid.h */
+	bool optimizes;              /* it has a say in the order of graphs' nodes: ggml-abi/optimize.h */
 };
 
 /* get(user, key) answers configuration keys; NULL: not set. Returns what apir_backend_initialize() returns, having

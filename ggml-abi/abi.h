@@ -162,6 +162,12 @@ struct abi_buffer {
 };
 static_assert(offsetof(struct abi_buffer, buft) == 0x58, "ggml_backend_buffer");
 
+/* The tensor keeps its memory until that node has been computed. */
+struct abi_optimize_params {
+	void (*add_alloc_dep)(void *user_data, struct abi_tensor *tensor, struct abi_tensor *until);
+	void *user_data;
+};
+
 struct abi_backend_i {
 	const char *(*get_name)(struct abi_backend *);
 	void (*free)(struct abi_backend *);
@@ -179,7 +185,8 @@ struct abi_backend_i {
 	int32_t (*graph_compute)(struct abi_backend *, struct abi_graph *);
 	void (*event_record)(struct abi_backend *, void *);
 	void (*event_wait)(struct abi_backend *, void *);
-	void (*graph_optimize)(void); /* its arguments differ between versions: stays NULL */
+	/* Older ones take two arguments, and don't see a third: optimize.h. */
+	void (*graph_optimize)(struct abi_backend *, struct abi_graph *, struct abi_optimize_params *);
 };
 
 struct abi_backend {

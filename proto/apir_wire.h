@@ -165,7 +165,11 @@ enum apir_fn {
 		0x102, /* as GRAPH_COMPUTE, of a blob that holds what it held when it was computed last: the host needn't
 			  look; where it doesn't know it any more it does */
 	APIR_FN_SYNCHRONIZE = 0x103, /* nothing -> nothing, once all that was begun is over */
-	APIR_FN_SET_TENSOR_AT = 0x105, /* buffer, tensor, uint32 res, size at, size offset, size n: as SET_TENSOR, but the bytes lie
+	APIR_FN_GRAPH_OPTIMIZE =
+		0x104, /* uint32 res, size n: a graph without memory -> uint32 n_deps; the blob then begins with uint32
+			  order[n_nodes], which node is to come there, and struct apir_dep[n_deps] */
+	APIR_FN_SET_TENSOR_AT =
+		0x105, /* buffer, tensor, uint32 res, size at, size offset, size n: as SET_TENSOR, but the bytes lie
 					  in the blob from `at` on */
 	APIR_FN_GET_TENSOR_AT = 0x106, /* likewise */
 	APIR_FN_NAMES =
@@ -187,6 +191,9 @@ enum apir_fn {
 #define APIR_FEATURE_AGAIN UINT64_C(32)
 /* A graph's computation is answered once it has begun. Whatever else is asked for waits until it is over. */
 #define APIR_FEATURE_ASYNC UINT64_C(64)
+/* APIR_FN_GRAPH_OPTIMIZE is understood, and may change something. */
+#define APIR_FEATURE_OPTIMIZE UINT64_C(128)
+#define APIR_OPTIMIZE_MAX     (UINT64_C(4) << 20) /* bytes of a graph; the answer takes no more than those */
 /* APIR_FN_SET_TENSOR_AT and APIR_FN_GET_TENSOR_AT are understood. */
 #define APIR_FEATURE_AT UINT64_C(256)
 
@@ -227,5 +234,11 @@ static_assert(offsetof(struct apir_tensor, data) == 224, "wire");
 static_assert(offsetof(struct apir_tensor, use_count) == 296, "wire");
 
 /* A graph in a blob: uint32 n_nodes, uint64 ids[n_nodes], uint32 n_tensors, struct apir_tensor[n_tensors]; packed. */
+
+/* The tensor's memory isn't to be another's until that node has been computed: places in the graph's two lists. */
+struct apir_dep {
+	uint32_t tensor, until;
+};
+static_assert(sizeof(struct apir_dep) == 8, "wire");
 
 #endif

@@ -13,6 +13,7 @@
 #include "ggml-abi/probe.h"
 #include "ggml-abi/counts.h"
 #include "ggml-abi/names.h"
+#include "ggml-abi/optimize.h"
 
 static int failed, passed;
 static const char *reached;
@@ -56,19 +57,18 @@ static void *function(void *handle, const char *name)
 		return 0;                                                                                              \
 	}
 RECORD(buft_name)
-RECORD(buft_alloc) RECORD(buft_alignment) RECORD(buft_max) RECORD(buft_alloc_size) RECORD(buft_is_host) RECORD(dev_name)
-	RECORD(dev_description) RECORD(dev_memory) RECORD(dev_type) RECORD(dev_props) RECORD(dev_init) RECORD(dev_buft)
-		RECORD(dev_host_buft) RECORD(dev_from_ptr) RECORD(dev_supports_op) RECORD(dev_supports_buft)
-			RECORD(dev_offload) RECORD(dev_event_new) RECORD(dev_event_free) RECORD(dev_event_sync)
-				RECORD(be_name) RECORD(be_free) RECORD(be_set) RECORD(be_get) RECORD(be_sync)
-					RECORD(be_compute) RECORD(be_event_record) RECORD(be_event_wait)
-						RECORD(reg_name) RECORD(reg_count) RECORD(reg_dev) RECORD(reg_proc)
-							RECORD(buf_free) RECORD(buf_init_tensor) RECORD(buf_memset)
-								RECORD(buf_set) RECORD(buf_get) RECORD(buf_set_2d)
-									RECORD(buf_get_2d) RECORD(buf_copy)
-										RECORD(buf_clear) RECORD(buf_reset)
+RECORD(buft_alloc)
+RECORD(buft_alignment) RECORD(buft_max) RECORD(buft_alloc_size) RECORD(buft_is_host) RECORD(dev_name) RECORD(
+	dev_description) RECORD(dev_memory) RECORD(dev_type) RECORD(dev_props) RECORD(dev_init) RECORD(dev_buft)
+	RECORD(dev_host_buft) RECORD(dev_from_ptr) RECORD(dev_supports_op) RECORD(dev_supports_buft) RECORD(dev_offload)
+		RECORD(dev_event_new) RECORD(dev_event_free) RECORD(dev_event_sync) RECORD(be_name) RECORD(be_free)
+			RECORD(be_set) RECORD(be_get) RECORD(be_sync) RECORD(be_compute) RECORD(be_event_record)
+				RECORD(be_event_wait) RECORD(reg_name) RECORD(reg_count) RECORD(reg_dev)
+					RECORD(reg_proc) RECORD(buf_free) RECORD(buf_init_tensor) RECORD(buf_memset)
+						RECORD(buf_set) RECORD(buf_get) RECORD(buf_set_2d) RECORD(buf_get_2d)
+							RECORD(buf_copy) RECORD(buf_clear) RECORD(buf_reset)
 
-											static char memory[256];
+								static char memory[256];
 static void *rec_buf_base(struct abi_buffer *b)
 {
 	(void)b;
@@ -315,6 +315,7 @@ int main(int argc, char **argv)
 	}
 	printf("# ggml %s, plugin API %d\n", fn.version(), api);
 	check("use counts are where we expect them", abi_counts_check(&fn, handle));
+	check("nodes change places, and the slot for it is known", abi_optimize_learn(&fn) != ABI_OPTIMIZE_UNKNOWN);
 	test_device(handle);
 	test_buft(handle, api);
 	test_alloc_size(handle, api);

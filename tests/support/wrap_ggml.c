@@ -10,6 +10,8 @@
  *     wrap_make_none      returns NULL
  *     wrap_strict         devices that fail graphs whose tensors aren't as a library may expect them: see below
  *     wrap_accel          devices of which the first is an accelerator
+ *     wrap_optimizing     devices whose graph_optimize turns round whatever may be: see below
+ *     wrap_contented      devices whose graph_optimize changes nothing
  *     wrap_refusing       devices that say nothing, and fail a graph whose first node's first source begins with 666
  */
 #include <dlfcn.h>
@@ -17,7 +19,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ggml-abi/abi.h"
+#include "ggml-abi/cgraph.h"
+#include "ggml-abi/counts.h"
 
 #define EXPORT  __attribute__((visibility("default")))
 #define DEVICES 3
@@ -215,6 +218,90 @@ static struct abi_backend *device_init_strict(struct abi_device *d, const char *
 	return b;
 }
 
+/* Whether two nodes look at the same memory. */
+static bool tensors_share(const struct abi_tensor *a, const struct abi_tensor *b)
+{
+	return (a->view_src ? a->view_src : a) == (b->view_src ? b->view_src : b);
+}
+
+static bool node_needs(const struct abi_tensor *node, const struct abi_tensor *earlier)
+{
+	bool needs = tensors_share(node, earlier);
+
+	for (int s = 0; s < ABI_SRCS; s++)
+		needs |= node->src[s] && tensors_share(node->src[s], earlier);
+	return needs;
+}
+
+/* Whether none of the nodes before the i-th that are still there is needed by it. */
+static bool node_is_next(struct abi_tensor *const *nodes, int i)
+{
+	for (int j = 0; j < i; j++) {
+		if (nodes[j] && node_needs(nodes[i], nodes[j]))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Of the nodes that could come next it takes the last. What is read more than once keeps its memory to the end, and so does
+ * the first node's first source. A graph whose first node is called "double" gets it twice.
+ */
+static void optimize_backwards(struct abi_backend *b, struct abi_graph *graph, struct abi_optimize_params *params)
+{
+	struct abi_tensor **nodes = abi_cgraph_of(graph)->nodes, *left[64], *last;
+	int n = ggml_graph_n_nodes(graph);
+
+	(void)b;
+	fprintf(stderr, "wrap: optimizing %d nodes\n", n);
+	if (n > 64)
+		return;
+	last = nodes[n - 1];
+	memcpy(left, nodes, (size_t)n * sizeof *left);
+	if (left[0]->src[0])
+		params->add_alloc_dep(params->user_data, left[0]->src[0], last);
+	for (int i = 0; i < n; i++) {
+		if (abi_count_get(graph, left[i]) > 1)
+			params->add_alloc_dep(params->user_data, left[i], last);
+	}
+	for (int at = 0; at < n; at++) {
+		int i = n - 1;
+
+		while (!left[i] || !node_is_next(left, i))
+			i--;
+		nodes[at] = left[i];
+		left[i] = NULL;
+	}
+	if (n > 1 && !strcmp(nodes[0]->name, "double"))
+		nodes[1] = nodes[0];
+}
+
+static void optimize_nothing(struct abi_backend *b, struct abi_graph *graph, struct abi_optimize_params *params)
+{
+	(void)b, (void)params;
+	fprintf(stderr, "wrap: contented with %d nodes\n", ggml_graph_n_nodes(graph));
+}
+
+static struct abi_backend *device_init_optimizing(struct abi_device *d, const char *params)
+{
+	struct abi_backend *b = real_device->init_backend(real_device, params);
+
+	(void)d;
+	if (b)
+		b->iface.graph_optimize = optimize_backwards;
+	return b;
+}
+
+static struct abi_backend *device_init_contented(struct abi_device *d, const char *params)
+{
+	struct abi_backend *b = real_device->init_backend(real_device, params);
+
+	(void)d;
+	if (b)
+		b->iface.graph_optimize = optimize_nothing;
+	return b;
+}
+
 static struct abi_backend *device_init_none(struct abi_device *d, const char *params)
 {
 	(void)d;
@@ -281,6 +368,18 @@ EXPORT struct abi_reg *wrap_refusing(void);
 EXPORT struct abi_reg *wrap_refusing(void)
 {
 	return registration(device_init_refusing);
+}
+
+EXPORT struct abi_reg *wrap_optimizing(void);
+EXPORT struct abi_reg *wrap_optimizing(void)
+{
+	return registration(device_init_optimizing);
+}
+
+EXPORT struct abi_reg *wrap_contented(void);
+EXPORT struct abi_reg *wrap_contented(void)
+{
+	return registration(device_init_contented);
 }
 
 static int32_t device_accelerates(struct abi_device *d)
