@@ -14,7 +14,7 @@
 #include "worker/sequence.h"
 
 #define SPIN_NS    50000 /* on a machine that has processors to spare, */
-#define SPIN_MORE  4     /* times as long */
+#define SPIN_MORE  40    /* times as long: what a program does between two tokens */
 #define SPARE_FROM 4     /* processors */
 #define LOOKS      64    /* at the ring, between two at the door */
 
