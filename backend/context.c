@@ -30,6 +30,7 @@ void context_close(struct backend_context *ctx)
 	if (ctx->optimized)
 		graph_free(&ctx->lib.fn, ctx->optimized);
 	graph_incoming_fini(&ctx->incoming);
+	free(ctx->spare.memory);
 	while ((b = handle_next(&ctx->handles, OBJ_BUFFER, &pos)))
 		context_free_buffer(ctx, b);
 	handle_table_fini(&ctx->handles);

@@ -38,7 +38,8 @@ struct backend_context {
 	struct graph_incoming incoming;
 	struct pinned pinned;
 	struct graph *optimized; /* that the library was asked about last; NULL: none */
-	bool computing;          /* the device may be */
+	struct graph_spare spare;
+	bool computing; /* the device may be */
 	struct counters counters;
 };
 

@@ -2,16 +2,43 @@
 #include "backend/graph.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ALIGN 16 /* ggml's */
 static_assert(sizeof(struct graph) % ALIGN == 0 && sizeof(struct abi_tensor) % ALIGN == 0, "what comes behind");
 
-struct graph *graph_new(const struct abi_symbols *fn, uint32_t n_nodes, uint32_t n_tensors)
+#define SPARE_MOST (16u << 20)
+
+void graph_spare_prepare(struct graph_spare *s, const struct graph *like)
+{
+	if (s->memory || like->cost > SPARE_MOST)
+		return;
+	s->size = like->cost;
+	s->memory = malloc(s->size);
+	if (s->memory)
+		memset(s->memory, 0xff,
+			s->size); /* not 0, or the compiler makes a calloc() of it, which touches nothing */
+}
+
+/* The spare memory where it fits, other memory else. */
+static void *graph_spare_take(struct graph_spare *s, size_t size)
+{
+	void *memory = s ? s->memory : NULL;
+
+	if (s)
+		s->memory = NULL;
+	if (memory && size <= s->size && size >= s->size / 2)
+		return memory;
+	free(memory);
+	return malloc(size);
+}
+
+struct graph *graph_new(const struct abi_symbols *fn, struct graph_spare *spare, uint32_t n_nodes, uint32_t n_tensors)
 {
 	/* its set holds nodes and leaves */
 	size_t room = n_nodes > n_tensors ? n_nodes : n_tensors, ggml = fn->graph_overhead_custom(room, false);
 	size_t tensors = n_tensors * sizeof(struct abi_tensor);
-	struct graph *g = malloc(sizeof *g + tensors + ggml);
+	struct graph *g = graph_spare_take(spare, sizeof *g + tensors + ggml);
 
 	if (!g)
 		return NULL;

@@ -27,8 +27,16 @@ struct graph {
 	struct graph *newer, *older, *next_key, *next_res;
 };
 
-/* With room for so many, whose contents are undefined, and a ggml_cgraph without nodes. NULL: no memory. */
-struct graph *graph_new(const struct abi_symbols *fn, uint32_t n_nodes, uint32_t n_tensors);
+/* Memory for the next graph, made ready while the device computes the last: pages that a process hasn't touched yet take longer
+ * than all that is done with them. */
+struct graph_spare {
+	void *memory; /* owned */
+	size_t size;
+};
+void graph_spare_prepare(struct graph_spare *s, const struct graph *like);
+
+/* With room for so many, whose contents are undefined, and a ggml_cgraph without nodes. spare may be NULL. NULL: no memory. */
+struct graph *graph_new(const struct abi_symbols *fn, struct graph_spare *spare, uint32_t n_nodes, uint32_t n_tensors);
 /* Notes that one of its tensors lies there; one graph is made at a time. False: no memory. */
 bool graph_touch(struct graph *g, struct buffer *b);
 /* Frees one that isn't kept, as far as it was made. */

@@ -19,16 +19,36 @@ static bool source_is_own(
 	return s == 1 && w->src[s] == w->id && t->op == ctx->lib.ops.cpy;
 }
 
-/* An id's tensor, which must come before tensor `user`. */
-static bool tensor_earlier(
-	const struct idmap *ids, struct abi_tensor *tensors, uint64_t id, uint32_t user, struct abi_tensor **out)
-{
-	uint32_t i;
+#define NEAR 4
 
-	if (!idmap_find(ids, id, &i) || i >= user)
+/* An id's tensor, which must come before tensor `user`. Most are among the last few. */
+static bool tensor_earlier(const struct graph_incoming *in, struct abi_tensor *tensors, uint64_t id, uint32_t user,
+	struct abi_tensor **out)
+{
+	uint32_t i = user;
+
+	for (int near = 0; near < NEAR && i > 0; near++) {
+		if (in->tensors[--i].id == id) {
+			*out = &tensors[i];
+			return true;
+		}
+	}
+	if (!idmap_find(&in->ids, id, &i) || i >= user)
 		return false;
 	*out = &tensors[i];
 	return true;
+}
+
+/* A node's tensor. Most come in the order of the nodes, *at being the last one's. */
+static bool node_find(const struct graph_incoming *in, uint64_t id, uint32_t *at)
+{
+	for (uint32_t i = *at; i < *at + NEAR && i < in->n_tensors; i++) {
+		if (in->tensors[i].id == id) {
+			*at = i;
+			return true;
+		}
+	}
+	return idmap_find(&in->ids, id, at);
 }
 
 bool graph_build_tensors(struct backend_context *ctx, const struct graph_incoming *in, struct graph *g)
@@ -56,12 +76,12 @@ bool graph_build_tensors(struct backend_context *ctx, const struct graph_incomin
 		for (int s = 0; s < ABI_SRCS; s++) {
 			if (source_is_own(ctx, w, t, s))
 				t->src[s] = t;
-			else if (w->src[s] && !tensor_earlier(ids, tensors, w->src[s], i, &t->src[s])) {
+			else if (w->src[s] && !tensor_earlier(in, tensors, w->src[s], i, &t->src[s])) {
 				context_refuse(ctx, "graph: tensor %u: source %d is unknown or comes later", i, s);
 				return false;
 			}
 		}
-		if (w->view_src && (!tensor_earlier(ids, tensors, w->view_src, i, &t->view_src) ||
+		if (w->view_src && (!tensor_earlier(in, tensors, w->view_src, i, &t->view_src) ||
 					   t->view_src->buffer != t->buffer)) {
 			context_refuse(
 				ctx, "graph: tensor %u: it views a tensor that is unknown or in another buffer", i);
@@ -80,10 +100,10 @@ bool graph_build_tensors(struct backend_context *ctx, const struct graph_incomin
 static bool graph_build_nodes(struct backend_context *ctx, const struct graph_incoming *in, struct graph *g)
 {
 	uint64_t work = 0;
-	uint32_t at;
+	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < in->n_nodes; i++) {
-		if (!idmap_find(&in->ids, graph_incoming_node(in, i), &at)) {
+		if (!node_find(in, graph_incoming_node(in, i), &at)) {
 			context_refuse(ctx, "graph: node %u is no tensor of the graph", i);
 			return false;
 		}
@@ -126,7 +146,7 @@ struct graph *graph_build(struct backend_context *ctx, int32_t *status)
 		context_refuse(ctx, "graph: %llu bytes don't hold what they announce", (unsigned long long)in->size);
 		return NULL;
 	}
-	g = graph_new(&ctx->lib.fn, in->n_nodes, in->n_tensors);
+	g = graph_new(&ctx->lib.fn, &ctx->spare, in->n_nodes, in->n_tensors);
 	if (!g) {
 		*status = ABI_STATUS_ALLOC_FAILED;
 		return NULL;

@@ -2,6 +2,7 @@
 /* See graph_key.h. Four lanes of 16 bytes each, so that their multiplications overlap. */
 #include "backend/graph_key.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define LANES 4
@@ -18,13 +19,16 @@ static uint64_t key_mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static void key_block(uint64_t lanes[LANES], const uint8_t *block)
+/* In registers, once it is unrolled. */
+static inline __attribute__((always_inline)) void key_block(uint64_t lanes[LANES], const uint8_t *block)
 {
-	uint64_t words[2 * LANES];
+	uint64_t words[2];
 
-	memcpy(words, block, sizeof words);
-	for (int i = 0; i < LANES; i++)
-		lanes[i] = key_mix(lanes[i] ^ words[2 * i], words[2 * i + 1] ^ odd[2 * i]) + odd[2 * i + 1];
+#pragma GCC unroll 4
+	for (size_t i = 0; i < LANES; i++) {
+		memcpy(words, block + i * sizeof words, sizeof words);
+		lanes[i] = key_mix(lanes[i] ^ words[0], words[1] ^ odd[2 * i]) + odd[2 * i + 1];
+	}
 }
 
 struct graph_key graph_key_of(const void *bytes, uint64_t size)
@@ -37,7 +41,7 @@ struct graph_key graph_key_of(const void *bytes, uint64_t size)
 		key_block(lanes, (const uint8_t *)bytes + at);
 	memcpy(rest, (const uint8_t *)bytes + end, size - end);
 	key_block(lanes, rest);
-	for (int i = 0; i < LANES; i++) {
+	for (size_t i = 0; i < LANES; i++) {
 		key.low = key_mix(key.low ^ lanes[i], odd[2 * i + 1]);
 		key.high = key_mix(key.high ^ lanes[i] ^ odd[2 * i], odd[1]) + key.low;
 	}

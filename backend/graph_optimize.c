@@ -134,7 +134,7 @@ uint32_t graph_optimize(struct backend_context *ctx, void *shared, uint64_t size
 	}
 	order = malloc(size);
 	places = malloc((in->n_tensors + 1) * sizeof *places);
-	g = order && places ? graph_new(&ctx->lib.fn, in->n_nodes, in->n_tensors) : NULL;
+	g = order && places ? graph_new(&ctx->lib.fn, NULL, in->n_nodes, in->n_tensors) : NULL;
 	if (!g)
 		return APIR_FN_FAILED;
 	o = (struct optimization){ .graph = g,

@@ -51,6 +51,7 @@ bool graph_request_run(struct backend_context *ctx, const struct graph_request *
 	ctx->counters.nodes += g->n_nodes;
 	*status = ctx->lib.fn.graph_compute_async(ctx->lib.backend, g->ggml);
 	ctx->computing = true;
+	graph_spare_prepare(&ctx->spare, g);
 	if (!(ctx->features & APIR_FEATURE_ASYNC))
 		context_drain(ctx);
 	return true;

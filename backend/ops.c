@@ -127,10 +127,12 @@ bool ops_check_tensor(const struct ops *ops, const struct abi_tensor *t, size_t 
 
 bool ops_check_layout(const struct ops *ops, const struct abi_tensor *t, const char **why)
 {
-	if (t->ne[0] % ops->blck_size[t->type] != 0)
+	const int64_t blck = ops->blck_size[t->type];
+
+	if (blck > 1 && t->ne[0] % blck != 0)
 		return ops_refuse("a row that isn't whole blocks");
 	/* Kernels take neighbours to be at least an element apart, and blocks to lie side by side. */
-	if (t->nb[0] < ops->type_size[t->type] || (ops->blck_size[t->type] > 1 && t->nb[0] != ops->type_size[t->type]))
+	if (t->nb[0] < ops->type_size[t->type] || (blck > 1 && t->nb[0] != ops->type_size[t->type]))
 		return ops_refuse("elements that overlap, or blocks that are apart");
 	return true;
 }

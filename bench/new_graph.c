@@ -2,7 +2,7 @@
 /*
  * What a graph costs the host that is new to it: a decoder's graphs, each of another number of tokens than those before, through
  * the backend's own code in this process, all but computing them.
- *   build/bench/new-graph LIBGGML-CPU [LAYERS [GRAPHS]]
+ *   build/bench/new-graph LIBGGML [LAYERS [GRAPHS [cold]]]   cold: nothing is made ready while a device computes
  *   perf record build/bench/new-graph …; perf report     by function
  */
 #include <stdio.h>
@@ -119,9 +119,10 @@ static uint64_t view(struct writer *w, const char *op, uint64_t of, uint32_t n0,
 	return id;
 }
 
-static uint64_t weight(struct writer *w, uint32_t n0, uint32_t n1, uint32_t layer)
+/* All lie in the same place, as the layers' caches do: nothing is computed. */
+static uint64_t weight(struct writer *w, uint32_t n0, uint32_t n1)
 {
-	return leaf(w, n1 == 1 ? F32 : Q4_0, w->weights, (UINT64_C(64) << 20) * layer, n0, n1);
+	return leaf(w, n1 == 1 ? F32 : Q4_0, w->weights, 0, n0, n1);
 }
 
 static uint64_t rope(struct writer *w, uint64_t x, uint32_t heads, uint32_t tokens, uint64_t positions)
@@ -132,43 +133,41 @@ static uint64_t rope(struct writer *w, uint64_t x, uint32_t heads, uint32_t toke
 	return id;
 }
 
-static uint64_t to_cache(struct writer *w, uint64_t x, uint64_t cache, uint32_t n_cache, uint32_t tokens, uint64_t rows)
+static uint64_t to_cache(struct writer *w, uint64_t x, uint64_t cache, uint32_t n_cache, uint64_t rows)
 {
 	uint64_t id = view(w, "SET_ROWS", cache, KV, n_cache, 1);
 
 	w->tensors[w->n_tensors - 1].src[0] = x;
 	w->tensors[w->n_tensors - 1].src[1] = rows;
-	(void)tokens;
 	return id;
 }
 
-static uint64_t layer_put(struct writer *w, uint64_t x, uint32_t i, uint32_t tokens, uint32_t n_kv, uint64_t positions,
-	uint64_t rows, uint64_t mask)
+static uint64_t layer_put(
+	struct writer *w, uint64_t x, uint32_t tokens, uint32_t n_kv, uint64_t positions, uint64_t rows, uint64_t mask)
 {
-	const uint64_t cache_k = leaf(w, F16, w->cache, (UINT64_C(16) << 20) * i, KV, 8192);
-	const uint64_t cache_v = leaf(w, F16, w->cache, (UINT64_C(16) << 20) * (i + 64), KV, 8192);
+	const uint64_t cache_k = leaf(w, F16, w->cache, 0, KV, 8192);
+	const uint64_t cache_v = leaf(w, F16, w->cache, UINT64_C(16) << 20, KV, 8192);
 	uint64_t norm, q, k, v, attn;
 
-	norm = node(w, "MUL", EMBD, tokens, 1, node(w, "RMS_NORM", EMBD, tokens, 1, x, 0, 0), weight(w, EMBD, 1, i), 0);
-	q = rope(w, node(w, "MUL_MAT", EMBD, tokens, 1, weight(w, EMBD, EMBD, i), norm, 0), HEADS, tokens, positions);
-	k = rope(w, node(w, "MUL_MAT", KV, tokens, 1, weight(w, EMBD, KV, i), norm, 0), KV_HEADS, tokens, positions);
-	v = view(w, "RESHAPE", node(w, "MUL_MAT", KV, tokens, 1, weight(w, EMBD, KV, i), norm, 0), KV, tokens, 1);
-	to_cache(w, view(w, "RESHAPE", k, KV, tokens, 1), cache_k, 8192, tokens, rows);
-	to_cache(w, v, cache_v, 8192, tokens, rows);
+	norm = node(w, "MUL", EMBD, tokens, 1, node(w, "RMS_NORM", EMBD, tokens, 1, x, 0, 0), weight(w, EMBD, 1), 0);
+	q = rope(w, node(w, "MUL_MAT", EMBD, tokens, 1, weight(w, EMBD, EMBD), norm, 0), HEADS, tokens, positions);
+	k = rope(w, node(w, "MUL_MAT", KV, tokens, 1, weight(w, EMBD, KV), norm, 0), KV_HEADS, tokens, positions);
+	v = view(w, "RESHAPE", node(w, "MUL_MAT", KV, tokens, 1, weight(w, EMBD, KV), norm, 0), KV, tokens, 1);
+	to_cache(w, view(w, "RESHAPE", k, KV, tokens, 1), cache_k, 8192, rows);
+	to_cache(w, v, cache_v, 8192, rows);
 	q = view(w, "PERMUTE", q, HEAD, tokens, HEADS);
 	k = view(w, "PERMUTE", view(w, "VIEW", cache_k, HEAD, KV_HEADS, n_kv), HEAD, n_kv, KV_HEADS);
 	v = view(w, "PERMUTE", view(w, "VIEW", cache_v, HEAD, KV_HEADS, n_kv), HEAD, n_kv, KV_HEADS);
 	attn = node(w, "FLASH_ATTN_EXT", HEAD, HEADS, tokens, q, k, v);
 	w->tensors[w->n_tensors - 1].src[3] = mask;
 	attn = view(w, "RESHAPE", attn, EMBD, tokens, 1);
-	x = node(w, "ADD", EMBD, tokens, 1, node(w, "MUL_MAT", EMBD, tokens, 1, weight(w, EMBD, EMBD, i), attn, 0), x,
-		0);
-	norm = node(w, "MUL", EMBD, tokens, 1, node(w, "RMS_NORM", EMBD, tokens, 1, x, 0, 0), weight(w, EMBD, 1, i), 0);
-	q = node(w, "MUL_MAT", FF, tokens, 1, weight(w, EMBD, FF, i), norm, 0);
-	k = node(w, "MUL_MAT", FF, tokens, 1, weight(w, EMBD, FF, i), norm, 0);
+	x = node(w, "ADD", EMBD, tokens, 1, node(w, "MUL_MAT", EMBD, tokens, 1, weight(w, EMBD, EMBD), attn, 0), x, 0);
+	norm = node(w, "MUL", EMBD, tokens, 1, node(w, "RMS_NORM", EMBD, tokens, 1, x, 0, 0), weight(w, EMBD, 1), 0);
+	q = node(w, "MUL_MAT", FF, tokens, 1, weight(w, EMBD, FF), norm, 0);
+	k = node(w, "MUL_MAT", FF, tokens, 1, weight(w, EMBD, FF), norm, 0);
 	v = node(w, "GLU", FF, tokens, 1, q, k, 0);
 	w->tensors[w->n_tensors - 1].op_params[0] = 2; /* SWIGLU */
-	return node(w, "ADD", EMBD, tokens, 1, node(w, "MUL_MAT", EMBD, tokens, 1, weight(w, FF, EMBD, i), v, 0), x, 0);
+	return node(w, "ADD", EMBD, tokens, 1, node(w, "MUL_MAT", EMBD, tokens, 1, weight(w, FF, EMBD), v, 0), x, 0);
 }
 
 /* Into the bytes; how many they are. */
@@ -184,7 +183,7 @@ static size_t graph_put(struct writer *w, uint32_t layers, uint32_t tokens, uint
 	rows = leaf(w, I64, w->compute, UINT64_C(37) << 20, tokens, 1);
 	mask = leaf(w, F16, w->compute, UINT64_C(38) << 20, n_kv, tokens);
 	for (uint32_t i = 0; i < layers; i++)
-		x = layer_put(w, x, i, tokens, n_kv, positions, rows, mask);
+		x = layer_put(w, x, tokens, n_kv, positions, rows, mask);
 	ids = w->n_nodes * sizeof w->nodes[0];
 	memcpy(bytes, &w->n_nodes, 4);
 	memcpy(bytes + 4, w->nodes, ids);
@@ -224,29 +223,34 @@ int main(int argc, char **argv)
 	uint32_t layers = argc > 2 ? (uint32_t)atoi(argv[2]) : 32, n = argc > 3 ? (uint32_t)atoi(argv[3]) : 1500, code;
 	struct writer *w = alloc(1, sizeof *w);
 	uint8_t *bytes = alloc(1, 32 << 20);
+	bool cold = argc > 4;
 	double *ns;
 
 	if (argc < 2 || !layers || layers > 64 || !n)
-		die(2, "usage: new-graph LIBGGML-CPU [LAYERS [GRAPHS]]");
+		die(2, "usage: new-graph LIBGGML [LAYERS [GRAPHS [cold]]]");
 	library = argv[1];
 	w->ctx = context_open(1, &callbacks, &code);
 	if (!w->ctx)
 		die(1, "code %u", code);
 	w->ctx->features = APIR_FEATURE_USE_COUNTS | APIR_FEATURE_MEMORY;
-	w->weights = buffer(w->ctx, UINT64_C(8) << 30);
-	w->cache = buffer(w->ctx, UINT64_C(4) << 30);
+	w->weights = buffer(w->ctx, UINT64_C(64) << 20);
+	w->cache = buffer(w->ctx, UINT64_C(32) << 20);
 	w->compute = buffer(w->ctx, UINT64_C(64) << 20);
 	ns = alloc(n, sizeof *ns);
 	for (uint32_t i = 0; i < n; i++) {
 		struct graph_request at = { .res = 1, .bytes = bytes };
+		struct graph *g;
 		int32_t status;
 		double start;
 
 		at.size = graph_put(w, layers, 1 + i % 48, 256 * (1 + i / 48 % 32), bytes);
 		start = now_cpu();
-		if (!graph_request_find(w->ctx, &at, &status))
+		g = graph_request_find(w->ctx, &at, &status);
+		if (!g)
 			die(1, "graph %u was refused", i);
 		ns[i] = (now_cpu() - start) * 1e9 / w->n_nodes;
+		if (!cold)
+			graph_spare_prepare(&w->ctx->spare, g); /* as while it is computed */
 	}
 	printf("%u graphs of %u nodes, %u tensors\n", n, w->n_nodes, w->n_tensors);
 	figure_print("while memory fills up", ns, n / 8);

@@ -35,7 +35,7 @@ static int end(void **state)
 /* Named by a number, which is all of its bytes. */
 static struct graph *graph_make(uint32_t name, uint64_t cost)
 {
-	struct graph *g = graph_new(ggml(), 0, 0);
+	struct graph *g = graph_new(ggml(), NULL, 0, 0);
 
 	assert_non_null(g);
 	g->key = graph_key_of(&name, sizeof name);
@@ -183,6 +183,37 @@ static void other_bytes_have_another_key(void **state)
 	}
 }
 
+/* Memory that was made ready serves a graph that it fits, and nobody twice. */
+static void the_next_graph_lies_in_the_spare_memory_where_it_fits(void **state)
+{
+	struct graph_spare spare = { 0 };
+	struct graph *first = graph_new(ggml(), &spare, 100, 150), *next;
+	void *ready;
+
+	(void)state;
+	assert_non_null(first);
+	for (uint32_t more = 0; more <= 1; more++) {
+		graph_spare_prepare(&spare, first);
+		ready = spare.memory;
+		assert_non_null(ready);
+		graph_spare_prepare(&spare, first);
+		assert_ptr_equal(spare.memory, ready);
+		next = graph_new(ggml(), &spare, 100 + more, 150 + more);
+		assert_non_null(next);
+		assert_null(spare.memory);
+		assert_true(more || next == ready);
+		memset(next->tensors, 0, next->n_tensors * sizeof *next->tensors);
+		graph_free(ggml(), next);
+	}
+	graph_spare_prepare(&spare, first); /* far too much for one of a node: it isn't wasted on it */
+	next = graph_new(ggml(), &spare, 1, 1);
+	assert_non_null(next);
+	assert_true(next->cost < first->cost / 2);
+	assert_null(spare.memory);
+	graph_free(ggml(), next);
+	graph_free(ggml(), first);
+}
+
 static void a_blob_holds_the_graph_that_was_placed_there_last(void **state)
 {
 	struct graph *first, *second;
@@ -209,6 +240,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_kept_is_bounded_in_bytes, start, end),
 		cmocka_unit_test_setup_teardown(a_graph_goes_with_its_buffers_and_no_others, start, end),
 		cmocka_unit_test(other_bytes_have_another_key),
+		cmocka_unit_test(the_next_graph_lies_in_the_spare_memory_where_it_fits),
 		cmocka_unit_test_setup_teardown(a_blob_holds_the_graph_that_was_placed_there_last, start, end),
 		cmocka_unit_test_setup_teardown(one_of_many_buffers_goes_with_each_of_them_and_no_other, start, end),
 		cmocka_unit_test_setup_teardown(one_that_is_being_made_is_left_alone, start, end),
