@@ -168,7 +168,7 @@ static void unknown_types_are_refused(void **state)
 
 static void an_index_of_no_function_answers_4_plus_6(void **state)
 {
-	static const uint32_t indices[] = { 23, 24, 0xff, 0x105, 10000, 0x7fffffff, 0x80000000, 0xffffffff };
+	static const uint32_t indices[] = { 23, 24, 0xff, 0x1ff, 10000, 0x7fffffff, 0x80000000, 0xffffffff };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof indices / sizeof indices[0]; i++) {
