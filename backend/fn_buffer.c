@@ -89,13 +89,12 @@ static uint32_t fn_set(struct backend_context *ctx, struct cursor *in, bool has_
 	return APIR_FN_OK;
 }
 
-/* Behind what the device computes, so that both are waited for at once. Some libraries abort for buffers that aren't of the
- * device's own type. */
+/* Behind what the device computes, so that both are waited for at once, by the caller. Some libraries abort for buffers that
+ * aren't of the device's own type. */
 static void transfer_get(struct backend_context *ctx, const struct transfer *t)
 {
 	if (ctx->computing && ctx->lib.fn.buffer_get_type(t->tensor.buffer) == ctx->lib.buft) {
 		ctx->lib.fn.tensor_get_async(ctx->lib.backend, &t->tensor, t->shm, t->offset, t->size);
-		context_drain(ctx);
 	} else {
 		context_drain(ctx);
 		ctx->lib.fn.tensor_get(&t->tensor, t->shm, t->offset, t->size);
@@ -105,11 +104,13 @@ static void transfer_get(struct backend_context *ctx, const struct transfer *t)
 static uint32_t fn_get(struct backend_context *ctx, struct cursor *in, bool has_at)
 {
 	struct transfer t;
+	bool taken = transfer_read(ctx, in, "get_tensor", has_at, &t);
 
-	if (!transfer_read(ctx, in, "get_tensor", has_at, &t))
-		return APIR_FN_REFUSED;
-	if (t.size)
+	if (taken && t.size)
 		transfer_get(ctx, &t);
+	context_drain(ctx); /* whatever the answer is, it says that all is over */
+	if (!taken)
+		return APIR_FN_REFUSED;
 	ctx->counters.bytes_get += t.size;
 	return APIR_FN_OK;
 }

@@ -10,6 +10,7 @@
 #include "guest/entry.h"
 #include "guest/graph.h"
 #include "guest/loss.h"
+#include "guest/transfer.h"
 #include "guest/turn.h"
 
 static const uint8_t guid[16] = { 0x67, 0x67, 0x6d, 0x6c, 0x2d, 0x76, 0x69, 0x72, 0x74, 0x67, 0x70, 0x75, 0x2d, 0x63,
@@ -23,12 +24,11 @@ static const char *stream_name(struct abi_backend *b)
 /* Waits for all that the host has begun: for answers that come anyway, if they tell. */
 static void stream_settle(struct call *c)
 {
-	if (queue_tells_end(&c->session->queue)) {
-		queue_settle(&c->session->queue);
-	} else {
+	if (!queue_tells_end(&c->session->queue)) {
 		call_header(c, APIR_FN_SYNCHRONIZE);
 		(void)call_run(c);
 	}
+	queue_settle(&c->session->queue); /* what was asked for is there, or zeros, whether that could be sent or not */
 }
 
 static void stream_free(struct abi_backend *b)
@@ -42,7 +42,9 @@ static void stream_free(struct abi_backend *b)
 		loss_stream_end(stream);
 		turn_end(&c);
 		entry_end();
-	} else if (!connection_forked()) {
+	} else if (connection_forked()) {
+		transfer_abandon(device_session(device_of(b->device)));
+	} else {
 		return; /* the call that goes on in this thread may be its */
 	}
 	free(stream);
@@ -53,20 +55,24 @@ static void stream_synchronize(struct abi_backend *b)
 {
 	struct call c;
 
-	if (!entry_begin("synchronize"))
-		return;
-	turn_enter(&c, device_session(device_of(b->device)), "synchronize");
-	stream_settle(&c);
-	turn_end(&c);
-	entry_end();
+	if (entry_begin("synchronize")) {
+		turn_enter(&c, device_session(device_of(b->device)), "synchronize");
+		stream_settle(&c);
+		turn_end(&c);
+		entry_end();
+	} else if (connection_forked()) {
+		transfer_abandon(device_session(device_of(b->device)));
+	}
 }
 
-/* Where the tensor lies in another's buffer that is that one's affair. */
+/* Where the tensor lies in another's buffer that is that one's affair, when all is there that was
+ * asked for before: some of it may go there. */
 static void stream_set(struct abi_backend *b, struct abi_tensor *t, const void *data, size_t offset, size_t size)
 {
 	struct abi_buffer *object = buffer_under(t);
 
-	(void)b;
+	if (!buffer_of(t))
+		stream_synchronize(b);
 	object->iface.set_tensor(object, t, data, offset, size);
 }
 
@@ -76,8 +82,9 @@ static void stream_get(struct abi_backend *b, const struct abi_tensor *t, void *
 	struct buffer *ours = buffer_of(t);
 	bool posted = false;
 
-	(void)b;
-	if (ours && entry_begin(NULL)) {
+	if (!ours)
+		stream_synchronize(b);
+	else if (entry_begin(NULL)) {
 		posted = contents_get_later(ours, t, data, offset, size);
 		entry_end();
 	}

@@ -261,3 +261,14 @@ bool transfer_get_later(
 	turn_end(&c);
 	return posted;
 }
+
+void transfer_abandon(struct session *s)
+{
+	for (size_t i = 0; i < QUEUE_SLOTS; i++) {
+		struct slot *slot = &s->queue.slots[i];
+
+		if (slot->posted && slot->bulk && slot->to)
+			memset(slot->to, 0, slot->n);
+		slot->to = NULL;
+	}
+}

@@ -25,6 +25,7 @@ static const struct {
 	F(backend_reg_by_name),
 	F(backend_alloc_ctx_tensors),
 	F(backend_tensor_memset),
+	F(backend_tensor_set_async),
 	F(backend_tensor_set_2d),
 	F(backend_tensor_get_2d),
 	F(new_graph),

@@ -19,6 +19,7 @@ struct program_functions {
 	struct abi_reg *(*backend_reg_by_name)(const char *);
 	struct abi_buffer *(*backend_alloc_ctx_tensors)(struct abi_context *, struct abi_backend *);
 	void (*backend_tensor_memset)(struct abi_tensor *, uint8_t, size_t, size_t);
+	void (*backend_tensor_set_async)(struct abi_backend *, struct abi_tensor *, const void *, size_t, size_t);
 	void (*backend_tensor_set_2d)(struct abi_tensor *, const void *, size_t, size_t, size_t, size_t, size_t);
 	void (*backend_tensor_get_2d)(const struct abi_tensor *, void *, size_t, size_t, size_t, size_t, size_t);
 	struct abi_graph *(*new_graph)(struct abi_context *);

@@ -13,10 +13,13 @@
  *     wrap_optimizing     devices whose graph_optimize turns round whatever may be: see below
  *     wrap_contented      devices whose graph_optimize changes nothing
  *     wrap_refusing       devices that say nothing, and fail a graph whose first node's first source begins with 666
+ *     wrap_lazy           the same, but as asynchronous as a device can be: see below
  */
 #include <dlfcn.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ggml-abi/cgraph.h"
@@ -107,12 +110,17 @@ static struct abi_backend *device_init(struct abi_device *d, const char *params)
 	return backend_make((size_t)(d - devices), "the device");
 }
 
-static int32_t compute_or_refuse(struct abi_backend *b, struct abi_graph *g)
+static bool refused(struct abi_graph *g)
 {
 	const struct abi_tensor *input = ggml_graph_node(g, 0)->src[0];
 	const float *first = input ? input->data : NULL;
 
-	return first && *first == 666.0f ? ABI_STATUS_FAILED : real_compute(b, g);
+	return first && *first == 666.0f;
+}
+
+static int32_t compute_or_refuse(struct abi_backend *b, struct abi_graph *g)
+{
+	return refused(g) ? ABI_STATUS_FAILED : real_compute(b, g);
 }
 
 static struct abi_backend *device_init_refusing(struct abi_device *d, const char *params)
@@ -302,6 +310,103 @@ static struct abi_backend *device_init_contented(struct abi_device *d, const cha
 	return b;
 }
 
+/*
+ * Lazy: what the backend is given it only notes, and does it, in order, when it is synchronized; its buffers wait for
+ * nothing. So whoever changes, frees or reads what it works with, and hasn't waited, has wrong numbers or none. As a GPU's library
+ * it clears what lies behind a quantised tensor, and aborts when it is to read asynchronously from a buffer of another kind.
+ * When a graph is computed whose last node's name begins with "told" it says so.
+ */
+#define LATER_MOST 4096 /* then it is full, and does what it has */
+
+static struct {
+	struct abi_graph *graph; /* to be computed; NULL: to be read */
+	struct abi_tensor from;
+	void *to;
+	size_t offset, size;
+} later[LATER_MOST];
+static size_t n_later;
+
+static void graph_now(struct abi_backend *b, struct abi_graph *g)
+{
+	int n = ggml_graph_n_nodes(g);
+
+	if (!strncmp(ggml_graph_node(g, n - 1)->name, "told", 4))
+		fprintf(stderr, "wrap: computed '%s'\n", ggml_graph_node(g, n - 1)->name);
+	if (real_compute(b, g) != ABI_STATUS_SUCCESS)
+		abort();
+}
+
+static void lazy_synchronize(struct abi_backend *b)
+{
+	for (size_t i = 0; i < n_later; i++) {
+		if (later[i].graph)
+			graph_now(b, later[i].graph);
+		else
+			memcpy(later[i].to, (const char *)later[i].from.data + later[i].offset, later[i].size);
+	}
+	n_later = 0;
+}
+
+static size_t later_next(struct abi_backend *b)
+{
+	if (n_later == LATER_MOST)
+		lazy_synchronize(b);
+	return n_later++;
+}
+
+static int32_t compute_later(struct abi_backend *b, struct abi_graph *g)
+{
+	if (refused(g))
+		return ABI_STATUS_FAILED;
+	later[later_next(b)].graph = g;
+	return ABI_STATUS_SUCCESS;
+}
+
+static void get_later(struct abi_backend *b, const struct abi_tensor *t, void *to, size_t offset, size_t size)
+{
+	size_t i = later_next(b);
+
+	if (t->buffer->buft != real_device->get_buffer_type(real_device))
+		abort();
+	later[i].graph = NULL;
+	later[i].from = *t;
+	later[i].to = to;
+	later[i].offset = offset;
+	later[i].size = size;
+}
+
+static int32_t lazy_init(struct abi_buffer *b, struct abi_tensor *t)
+{
+	(void)b;
+	if (!t->view_src && ggml_blck_size(t->type) > 1)
+		memset((char *)t->data + ggml_nbytes(t), 0, BEHIND);
+	return ABI_STATUS_SUCCESS;
+}
+
+static struct abi_buffer *(*real_alloc)(union abi_buft *, size_t);
+static struct abi_buffer *lazy_alloc(union abi_buft *buft, size_t size)
+{
+	struct abi_buffer *b = real_alloc(buft, size);
+
+	if (b)
+		b->iface.init_tensor = lazy_init;
+	return b;
+}
+
+static struct abi_backend *device_init_lazy(struct abi_device *d, const char *params)
+{
+	struct abi_backend *b = real_device->init_backend(real_device, params);
+
+	(void)d;
+	if (b) {
+		real_compute = b->iface.graph_compute;
+		b->iface.graph_compute = compute_later;
+		b->iface.get_tensor_async = get_later;
+		b->iface.synchronize = lazy_synchronize;
+	}
+	return b;
+}
+
 static struct abi_backend *device_init_none(struct abi_device *d, const char *params)
 {
 	(void)d;
@@ -380,6 +485,21 @@ EXPORT struct abi_reg *wrap_contented(void);
 EXPORT struct abi_reg *wrap_contented(void)
 {
 	return registration(device_init_contented);
+}
+
+EXPORT struct abi_reg *wrap_lazy(void);
+EXPORT struct abi_reg *wrap_lazy(void)
+{
+	struct abi_reg *r = registration(device_init_lazy);
+	struct abi_buft_i *type = r ? &real_device->get_buffer_type(real_device)->v2.iface : NULL;
+
+	if (!type)
+		return NULL;
+	mallopt(M_PERTURB, 0xa5); /* what is freed is seen to be gone */
+	real_alloc = type->alloc_buffer;
+	type->alloc_buffer = lazy_alloc;
+	type->get_alloc_size = strict_alloc_size;
+	return r;
 }
 
 static int32_t device_accelerates(struct abi_device *d)
