@@ -687,6 +687,26 @@ SCENARIO(what_a_failed_graph_should_have_made_is_read_as_zeros)
 	program_end(&p);
 }
 
+SCENARIO(what_the_host_refuses_to_read_is_zeros_and_told_by_the_next_graph)
+{
+	static float got[N];
+	struct program p;
+	struct sum s;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	sum_make(&s, &p);
+	start(&s, &p);
+	memset(got, 0x5a, sizeof got);
+	p.gpu->iface.get_tensor_async(p.gpu, s.x, got, (size_t)1 << 30, BYTES);
+	p.g.synchronize(p.gpu);
+	CHECK(all_are(got, N, 0));
+	CHECK(!starts_on(&s, p.gpu));
+	CHECK(starts_on(&s, p.gpu) && is(&p, s.y, 11));
+	sum_free(&s, &p);
+	program_end(&p);
+}
+
 static void hold(pid_t pid)
 {
 	char path[64], *text = NULL;
@@ -854,6 +874,7 @@ int main(void)
 		cmocka_unit_test(each_of_two_streams_has_what_it_asked_for),
 		cmocka_unit_test(a_buffer_that_is_read_may_be_freed_before_synchronize),
 		cmocka_unit_test(what_a_failed_graph_should_have_made_is_read_as_zeros),
+		cmocka_unit_test(what_the_host_refuses_to_read_is_zeros_and_told_by_the_next_graph),
 		cmocka_unit_test(what_a_dead_host_was_asked_for_is_zeros_at_synchronize),
 		cmocka_unit_test(what_a_dead_host_was_asked_for_before_a_graph_is_zeros_at_synchronize),
 		cmocka_unit_test(a_fork_between_leaves_the_parent_what_it_asked_for),
