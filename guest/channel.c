@@ -148,6 +148,17 @@ static int reply_wait(struct channel *c, const _Atomic uint32_t *word, bool long
 	}
 }
 
+static uint32_t limit_of(const struct channel *c, uint32_t limit_ms)
+{
+	return limit_ms || c->pulse->word ? limit_ms : CHANNEL_BEATLESS_MS;
+}
+
+void channel_expect(struct channel *c, const struct shm *reply, bool long_wait)
+{
+	if (connection_alive(c->pulse->connection) && ring_wake(c) == 0)
+		(void)reply_wait(c, reply->ptr, long_wait, limit_of(c, 0));
+}
+
 int64_t channel_await(struct channel *c, const struct shm *reply, bool long_wait, uint32_t limit_ms)
 {
 	struct connection *connection = c->pulse->connection;
@@ -155,11 +166,9 @@ int64_t channel_await(struct channel *c, const struct shm *reply, bool long_wait
 	uint32_t answer;
 	int err;
 
-	if (!limit_ms && !c->pulse->word)
-		limit_ms = CHANNEL_BEATLESS_MS;
 	err = connection_alive(connection) ? ring_wake(c) : -EPIPE;
 	if (!err)
-		err = reply_wait(c, word, long_wait, limit_ms);
+		err = reply_wait(c, word, long_wait, limit_of(c, limit_ms));
 	answer = err ? 0 : atomic_load_explicit(word, memory_order_acquire); /* pairs with the worker's release */
 	if (answer) {
 		pulse_answered(c->pulse);

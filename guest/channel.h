@@ -29,6 +29,8 @@ size_t channel_header(
 /* Sends a command whose answer goes to `reply`; flags: SUBMIT_*. 0; -EPIPE: the connection is dead; -EAGAIN: it is as
  * before, and this command wasn't sent, for want of memory in this system. */
 int channel_send(struct channel *c, const struct shm *reply, const void *cmd, size_t size, unsigned flags);
+/* Waits for an answer behind others, so that channel_await() finds them all; how it ended is for that one to say. */
+void channel_expect(struct channel *c, const struct shm *reply, bool long_wait);
 /* The host's code once it has answered there, or -errno, and the connection is dead. long_wait: don't spin for it.
  * limit_ms bounds the wait though the host lives; 0: nothing does. */
 int64_t channel_await(struct channel *c, const struct shm *reply, bool long_wait, uint32_t limit_ms);

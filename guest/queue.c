@@ -48,11 +48,29 @@ static void slot_settle(struct queue *q, struct slot *slot)
 	slot->posted = NULL;
 }
 
-/* In the order in which they were posted, so that what follows from a loss is lost, too. */
+/* The last of them, likewise. */
+static const struct slot *slot_last(const struct queue *q, uint64_t turn)
+{
+	const struct slot *last = NULL;
+
+	for (size_t i = 0; i < QUEUE_SLOTS; i++) {
+		const struct slot *slot = &q->slots[i];
+
+		if (slot->posted && slot->turn <= turn && (!last || slot->turn > last->turn))
+			last = slot;
+	}
+	return last;
+}
+
+/* In the order in which they were posted, so that what follows from a loss is lost, too. One wait does for all: they are
+ * answered in that order as well. */
 static void settle_up_to(struct queue *q, uint64_t turn)
 {
+	const struct slot *last = slot_last(q, turn);
 	struct slot *first;
 
+	if (last && q->async)
+		channel_expect(q->channel, &last->reply, slot_is_long(q, last));
 	while ((first = slot_first(q, turn)))
 		slot_settle(q, first);
 }
