@@ -96,6 +96,8 @@ void graph_store_place(struct graph_store *s, struct graph *g, uint32_t res)
 	if (was)
 		graph_store_displace(s, was);
 	graph_store_displace(s, g);
+	if (!res)
+		return;
 	g->res = res;
 	g->next_res = *first;
 	*first = g;

@@ -230,6 +230,69 @@ static void a_blob_holds_the_graph_that_was_placed_there_last(void **state)
 	assert_null(graph_store_again(&s, 8, first->key.size + 1));
 	assert_null(graph_store_again(&s, 9, first->key.size));
 	assert_null(graph_store_again(&s, 0, first->key.size));
+	graph_store_place(&s, second, 7 + GRAPHS_KEPT); /* in one chain with the other */
+	graph_store_place(&s, first, 7);
+	assert_ptr_equal(graph_store_again(&s, 7, first->key.size), first);
+	assert_ptr_equal(graph_store_again(&s, 7 + GRAPHS_KEPT, first->key.size), second);
+	graph_store_place(&s, first, 0); /* 0 is no blob */
+	assert_null(graph_store_again(&s, 7, first->key.size));
+	assert_null(graph_store_again(&s, 0, first->key.size));
+	graph_store_clear(&s, ggml());
+	for (uint32_t res = 0; res < 2 * GRAPHS_KEPT; res++)
+		assert_null(s.by_res[res % GRAPHS_KEPT]);
+}
+
+/* At random; what is found where is what was put there last, and nothing else is left in the end. */
+static void any_order_of_adding_placing_and_leaving_is_right(void **state)
+{
+	enum { NAMES = 64, BLOBS = 40 };
+	uint32_t held[BLOBS] = { 0 }; /* a graph's name + 1 */
+	bool there[NAMES] = { 0 };
+	uint32_t seed = 1;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		uint32_t name = (seed = seed * 1103515245 + 12345) >> 16 & (NAMES - 1), res;
+
+		res = ((seed = seed * 1103515245 + 12345) >> 16) % BLOBS;
+		switch (seed >> 30) {
+		case 0:
+			if (!there[name])
+				add_in(name, name % 3, 2);
+			there[name] = true;
+			break;
+		case 1:
+			if (!there[name])
+				break;
+			for (uint32_t k = 0; k < BLOBS; k++)
+				held[k] = held[k] == name + 1 ? 0 : held[k];
+			graph_store_place(&s, find(name), res * GRAPHS_KEPT / 4);
+			held[res] = res ? name + 1 : 0;
+			break;
+		case 2:
+			assert_int_equal(find(name) != NULL, there[name]);
+			break;
+		default:
+			if (i % 64)
+				break;
+			graph_store_leave(&s, ggml(), &buffers[name % 4]);
+			for (uint32_t n = 0; n < NAMES; n++) {
+				if (n % 3 != name % 4 && n % 3 + 1 != name % 4)
+					continue;
+				there[n] = false;
+				for (uint32_t k = 0; k < BLOBS; k++)
+					held[k] = held[k] == n + 1 ? 0 : held[k];
+			}
+		}
+		for (uint32_t k = 0; k < BLOBS; k++) {
+			struct graph *g = graph_store_again(&s, k * GRAPHS_KEPT / 4, sizeof(uint32_t));
+
+			assert_true(held[k] ? g && g == find(held[k] - 1) : !g);
+		}
+	}
+	graph_store_clear(&s, ggml());
+	for (size_t i = 0; i < GRAPHS_KEPT; i++)
+		assert_true(!s.by_res[i] && !s.by_key[i]);
 }
 
 int main(void)
@@ -242,6 +305,7 @@ int main(void)
 		cmocka_unit_test(other_bytes_have_another_key),
 		cmocka_unit_test(the_next_graph_lies_in_the_spare_memory_where_it_fits),
 		cmocka_unit_test_setup_teardown(a_blob_holds_the_graph_that_was_placed_there_last, start, end),
+		cmocka_unit_test_setup_teardown(any_order_of_adding_placing_and_leaving_is_right, start, end),
 		cmocka_unit_test_setup_teardown(one_of_many_buffers_goes_with_each_of_them_and_no_other, start, end),
 		cmocka_unit_test_setup_teardown(one_that_is_being_made_is_left_alone, start, end),
 	};
