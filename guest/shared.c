@@ -4,9 +4,14 @@
 
 #include <stdlib.h>
 
+static bool shared_fits(const struct shared_list *l, size_t size)
+{
+	return l->n < SHARED_NUMBER && size <= SHARED_MOST && size <= SHARED_BYTES - l->bytes;
+}
+
 void *shared_make(struct shared_list *l, struct blobs *blobs, size_t size)
 {
-	struct shared *m = size <= SHARED_MOST && size <= SHARED_BYTES - l->bytes ? malloc(sizeof *m) : NULL;
+	struct shared *m = shared_fits(l, size) ? malloc(sizeof *m) : NULL;
 
 	if (!m || blob_make(blobs, size, &m->shm) < 0) {
 		free(m);
@@ -19,6 +24,7 @@ void *shared_make(struct shared_list *l, struct blobs *blobs, size_t size)
 	}
 	m->next = l->first;
 	l->first = m;
+	l->n++;
 	l->bytes += m->shm.size;
 	return m->shm.ptr;
 }
@@ -31,7 +37,10 @@ void shared_drop(struct shared_list *l, struct blobs *blobs, const void *ptr)
 		link = &(*link)->next;
 	m = *link;
 	*link = m->next;
+	l->n--;
 	l->bytes -= m->shm.size;
+	if (!connection_alive(blobs->pulse->connection))
+		m->shm.res_id = 0; /* nobody is asked anything any more */
 	blob_drop(blobs, &m->shm);
 	free(m);
 }

@@ -8,8 +8,9 @@
 
 #include "guest/blob.h"
 
-#define SHARED_MOST  ((size_t)256 << 20) /* bytes, of one */
-#define SHARED_BYTES ((size_t)512 << 20) /* of all */
+#define SHARED_MOST   ((size_t)256 << 20) /* bytes, of one */
+#define SHARED_BYTES  ((size_t)512 << 20) /* of all */
+#define SHARED_NUMBER 64                  /* the host gives a program some 500 blobs, and graphs need them, too */
 
 struct shared {
 	struct shm shm;
@@ -18,7 +19,7 @@ struct shared {
 
 struct shared_list {
 	struct shared *first;
-	size_t bytes;
+	size_t n, bytes;
 };
 
 /* At least `size` bytes; NULL: there is none, and nothing was told. */

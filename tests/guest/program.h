@@ -17,7 +17,10 @@ struct program_functions {
 	size_t (*backend_dev_count)(void);
 	struct abi_device *(*backend_dev_get)(size_t);
 	struct abi_reg *(*backend_reg_by_name)(const char *);
+	union abi_buft *(*backend_dev_host_buffer_type)(struct abi_device *);
+	bool (*backend_dev_supports_buft)(struct abi_device *, union abi_buft *);
 	struct abi_buffer *(*backend_alloc_ctx_tensors)(struct abi_context *, struct abi_backend *);
+	struct abi_buffer *(*backend_alloc_ctx_tensors_from_buft)(struct abi_context *, union abi_buft *);
 	void (*backend_tensor_memset)(struct abi_tensor *, uint8_t, size_t, size_t);
 	void (*backend_tensor_set_async)(struct abi_backend *, struct abi_tensor *, const void *, size_t, size_t);
 	void (*backend_tensor_set_2d)(struct abi_tensor *, const void *, size_t, size_t, size_t, size_t, size_t);

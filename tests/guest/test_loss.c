@@ -27,7 +27,7 @@
 /* A chain of matrix products that takes a minute or more. */
 struct long_graph {
 	struct abi_context *ctx;
-	struct abi_buffer *buffer;
+	struct abi_buffer *buffer, *shared; /* NULL: plain APIR has none such */
 	struct abi_graph *graph;
 	struct abi_tensor *w, *x, *last;
 };
@@ -35,6 +35,7 @@ struct long_graph {
 static void long_graph_make(struct long_graph *l, const struct program *p)
 {
 	static const float values[64] = { 1, 2, 3 };
+	union abi_buft *buft;
 
 	l->ctx = program_context(p);
 	l->w = p->g.new_tensor_4d(l->ctx, 0, 2048, 2048, 1, 1);
@@ -45,6 +46,8 @@ static void long_graph_make(struct long_graph *l, const struct program *p)
 	p->f.build_forward_expand(l->graph, l->last);
 	l->buffer = p->f.backend_alloc_ctx_tensors(l->ctx, p->gpu);
 	CHECK(l->buffer);
+	buft = p->f.backend_dev_host_buffer_type(p->dev);
+	l->shared = buft ? p->g.buft_alloc_buffer(buft, sizeof values) : NULL;
 	p->g.tensor_set(l->x, values, 0, sizeof values);
 }
 
@@ -162,6 +165,8 @@ static void *everything_fails(void *arg)
 	p->g.dev_memory(p->dev, &free_bytes, &total);
 	CHECK(free_bytes == 0);
 	p->g.synchronize(p->gpu);
+	if (l->shared)
+		p->g.buffer_free(l->shared);
 	p->g.buffer_free(l->buffer);
 	p->g.free(l->ctx);
 	program_end(p);
@@ -502,6 +507,7 @@ static void works_until_it_vanishes(void *arg)
 
 	seals_untold();
 	program_start(&p, server.socket);
+	CHECK(!p.f.backend_dev_host_buffer_type(p.dev)); /* a program's own memory doesn't */
 	net_make(&gpu, &p, p.gpu, 64, 2, 1);
 	net_make(&cpu, &p, p.cpu, 64, 2, 1);
 	t = p.g.new_tensor_4d(gpu.ctx, 0, (int64_t)(large / sizeof(float)), 1, 1, 1);
