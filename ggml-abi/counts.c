@@ -36,6 +36,16 @@ int32_t abi_count_get(const struct abi_graph *graph, const struct abi_tensor *t)
 	return i < g->set_size && graph_slot_used(g, i) ? g->use_counts[i] : 0;
 }
 
+size_t abi_counted(const struct abi_graph *graph)
+{
+	const struct abi_cgraph *g = (const void *)graph;
+	size_t n = 0;
+
+	for (size_t i = 0; i < (g->set_size + 31) / 32; i++)
+		n += (size_t)__builtin_popcount(g->set_used[i]);
+	return n;
+}
+
 bool abi_count_set(struct abi_graph *graph, struct abi_tensor *t, int32_t count)
 {
 	const struct abi_cgraph *g = (const void *)graph;

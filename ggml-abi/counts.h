@@ -14,6 +14,8 @@ bool abi_counts_check(const struct abi_symbols *s, void *handle);
 
 /* The tensor's count in the graph; 0: it isn't counted there. */
 int32_t abi_count_get(const struct abi_graph *graph, const struct abi_tensor *t);
+/* How many tensors are counted: a count changes only when another tensor is. */
+size_t abi_counted(const struct abi_graph *graph);
 /* Counts a tensor that isn't counted yet. False: the graph has no room for it. */
 bool abi_count_set(struct abi_graph *graph, struct abi_tensor *t, int32_t count);
 

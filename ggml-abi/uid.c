@@ -38,6 +38,13 @@ uint64_t abi_uid_get(struct abi_graph *graph)
 	return abi_cgraph_of(graph)->uid;
 }
 
+uint64_t abi_uid_of_split(struct abi_graph *graph)
+{
+	const struct abi_cgraph *g = abi_cgraph_of(graph);
+
+	return g->size == 0 ? g->uid : 0; /* a view has no room of its own */
+}
+
 void abi_uid_renew(struct abi_graph *graph)
 {
 	static _Atomic uint64_t last = OURS;

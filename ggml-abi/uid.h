@@ -15,6 +15,9 @@ bool abi_uid_check(const struct abi_symbols *s);
 
 /* 0: none. */
 uint64_t abi_uid_get(struct abi_graph *graph);
+/* Of a part that ggml's scheduler has made of a graph, and makes anew with another uid when it splits or allocates again; 0: it is
+ * none. The user's own graph gets one, too, and may be changed after that. */
+uint64_t abi_uid_of_split(struct abi_graph *graph);
 /* Gives the graph one that no other in this process has or had. To be called anew whenever anything about the graph, or about
  * what it refers to, has changed. */
 void abi_uid_renew(struct abi_graph *graph);

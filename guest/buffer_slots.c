@@ -54,7 +54,7 @@ static bool buffer_forget(struct buffer *b)
 	if (told) {
 		queue_settle(&c.session->queue);
 		loss_buffer_end(b);
-		kept_store_expire(&b->device->kept);
+		kept_store_forget(&b->device->kept, b);
 	}
 	turn_end(&c);
 	return told;
@@ -202,7 +202,6 @@ static struct abi_buffer *buffer_place(struct buffer *b, size_t size)
 	atomic_store(&b->object, made);
 	pthread_mutex_lock(&s->lock);
 	loss_buffer_begin(&s->losses, b);
-	kept_store_expire(&b->device->kept);
 	pthread_mutex_unlock(&s->lock);
 	return made;
 }

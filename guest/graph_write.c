@@ -84,6 +84,11 @@ int32_t graph_count_of(const struct host *host, const struct abi_graph *graph, c
 	return host->session.features & APIR_FEATURE_USE_COUNTS ? abi_count_get(graph, t) : 0;
 }
 
+size_t graph_counted(const struct host *host, const struct abi_graph *graph)
+{
+	return host->session.features & APIR_FEATURE_USE_COUNTS ? abi_counted(graph) : 0;
+}
+
 /* Writes the tensor under its address as id. */
 static bool tensor_put(struct writer *w, const struct abi_tensor *t, struct apir_tensor *out)
 {

@@ -29,4 +29,7 @@ uint64_t graph_node_id(const void *bytes, uint32_t i);
 /* How often the graph reads the tensor, where the host wants to know; else 0. */
 int32_t graph_count_of(const struct host *host, const struct abi_graph *graph, const struct abi_tensor *t);
 
+/* As long as this is the same, so are the counts of nodes that are; where the host doesn't want to know, 0. */
+size_t graph_counted(const struct host *host, const struct abi_graph *graph);
+
 #endif

@@ -8,7 +8,9 @@
 
 #include "guest/graph_write.h"
 
-struct seen;
+struct home;
+struct live;
+struct rest;
 
 struct kept {
 	struct shm shm;
@@ -16,16 +18,23 @@ struct kept {
 	bool known;                     /* what is written can be found again */
 	bool proven;                    /* the host has computed it once */
 	const struct abi_tensor *first; /* its first node */
-	struct seen *seen;              /* the nodes, then what they read besides */
+	struct live *live;              /* the nodes, then what they read besides */
+	struct rest *rest;
 	uint32_t n_nodes, n_seen, room;
 	uint32_t n_sent; /* of the nodes */
 	uint64_t last_used;
+	uint64_t uid;   /* of the scheduler's split that it was last; 0: none */
+	size_t counted; /* and of its counts: graph_counted() */
+	struct home *homes;
+	size_t n_homes, homes_room;
 	struct touched touched;
 	size_t touched_room;
 };
 
 /* Whether it is this graph, unchanged. */
-bool kept_is(const struct kept *k, const struct host *host, struct abi_graph *graph, uint32_t n_nodes);
+bool kept_is(struct kept *k, const struct host *host, struct abi_graph *graph, uint32_t n_nodes);
+/* Whether any tensor of it does. */
+bool kept_lies_in(const struct kept *k, const struct buffer *b);
 /* Finds what the graph touches. False: there is no memory. */
 bool kept_touch(struct kept *k, struct abi_graph *graph);
 /* The graph lies in the blob now. Where memory is short, or the host has put other tensors there than `ids` says, it will be

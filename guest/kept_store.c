@@ -23,10 +23,10 @@ void kept_store_init(struct kept_store *s, struct host *host)
 	*s = (struct kept_store){ .host = host, .most = KEPT_MOST, .max_ids = 8192 };
 }
 
-void kept_store_expire(struct kept_store *s)
+void kept_store_forget(struct kept_store *s, const struct buffer *b)
 {
 	for (size_t i = 0; i < s->n; i++)
-		s->all[i]->known = false;
+		s->all[i]->known &= !kept_lies_in(s->all[i], b);
 }
 
 struct kept *kept_store_find(struct kept_store *s, struct abi_graph *graph, uint32_t n_nodes)

@@ -21,8 +21,8 @@ struct kept_store {
 };
 
 void kept_store_init(struct kept_store *s, struct host *host);
-/* A buffer came or went: addresses may mean something else now, so none is found again. */
-void kept_store_expire(struct kept_store *s);
+/* The buffer is gone, and its addresses may mean something else soon: nothing that lies in it is found again. */
+void kept_store_forget(struct kept_store *s, const struct buffer *b);
 /* The one that holds this graph, unchanged; NULL: none does. */
 struct kept *kept_store_find(struct kept_store *s, struct abi_graph *graph, uint32_t n_nodes);
 /*

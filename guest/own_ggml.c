@@ -7,6 +7,7 @@
 #include "ggml-abi/counts.h"
 #include "ggml-abi/idle.h"
 #include "ggml-abi/probe.h"
+#include "ggml-abi/uid.h"
 #include "ggml-abi/written.h"
 #include "guest/say.h"
 
@@ -49,4 +50,5 @@ void own_ggml_learn(void *handle)
 	abi_idle_learn(&own.fn, own.idle);
 	abi_written_learn(&own.fn, own.written);
 	own.has_counts = abi_counts_check(&own.fn, handle);
+	own.has_uid = own.has_counts && abi_uid_check(&own.fn);
 }

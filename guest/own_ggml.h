@@ -11,6 +11,7 @@ struct own_ggml {
 	bool idle[ABI_N_OPS];        /* operations that compute nothing */
 	uint16_t written[ABI_N_OPS]; /* sources that operations write to, a bit each */
 	bool has_counts;             /* use counts can be read: ggml-abi/counts.h */
+	bool has_uid;                /* and graphs' uids: ggml-abi/uid.h */
 };
 
 extern struct own_ggml own;

@@ -44,11 +44,11 @@ const char *tensor_fault(const struct host *host, const struct abi_tensor *t)
 	return NULL;
 }
 
-uint32_t tensor_memory_told(const struct host *host, const struct abi_tensor *t)
+uint32_t tensor_memory_told(const struct host *host, const struct buffer *b)
 {
-	const struct abi_buffer *b = buffer_under(t);
+	const struct abi_buffer *object = b->object;
 
-	return b && host->session.features & APIR_FEATURE_MEMORY ? (uint32_t)b->usage + 1 : 0;
+	return object && host->session.features & APIR_FEATURE_MEMORY ? (uint32_t)object->usage + 1 : 0;
 }
 
 bool tensor_encode(const struct host *host, const struct abi_tensor *t, struct apir_tensor *w)
@@ -64,7 +64,7 @@ bool tensor_encode(const struct host *host, const struct abi_tensor *t, struct a
 		w->ne[i] = (uint32_t)t->ne[i];
 		w->nb[i] = t->nb[i] > UINT32_MAX ? UINT32_MAX : (uint32_t)t->nb[i];
 	}
-	w->memory = tensor_memory_told(host, t);
+	w->memory = tensor_memory_told(host, b);
 	w->flags = t->flags;
 	w->buffer = b->handle;
 	w->data = (uint64_t)((char *)t->data - b->base);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ggml-abi/counts.h"
 #include "ggml-abi/uid.h"
 
 static int failed, passed;
@@ -83,6 +84,7 @@ int main(int argc, char **argv)
 	a->data = sum->data = NULL;
 	a->buffer = sum->buffer = NULL;
 	check("it can be scheduled again", sched_alloc(sched, graph));
+	check("it is no part that the scheduler has made", abi_uid_of_split(graph) == 0);
 	check("it has another then", abi_uid_get(graph) != 0 && abi_uid_get(graph) != first);
 
 	abi_uid_renew(graph);
@@ -95,6 +97,9 @@ int main(int argc, char **argv)
 	check("with it the graph is computed", fn.graph_compute(backend, graph) == ABI_STATUS_SUCCESS);
 	fn.tensor_get(sum, &v, 0, sizeof v);
 	check("rightly", v == 6);
+	check("its two tensors are counted", abi_counted(graph) == 2);
+	expand(graph, add(ctx, sum, sum));
+	check("and another one is", abi_counted(graph) == 3);
 	sched_free(sched);
 	fn.free(ctx);
 	fn.backend_free(backend);

@@ -54,6 +54,7 @@ static const struct {
 	F(backend_sched_set_tensor_backend),
 	F(backend_sched_alloc_graph),
 	F(backend_sched_graph_compute),
+	F(backend_sched_set_eval_callback),
 };
 static_assert(ARRAY_SIZE(functions) * sizeof(void *) == sizeof(struct program_functions), "a row per function");
 

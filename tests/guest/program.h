@@ -50,6 +50,8 @@ struct program_functions {
 	void (*backend_sched_set_tensor_backend)(struct abi_sched *, struct abi_tensor *, struct abi_backend *);
 	bool (*backend_sched_alloc_graph)(struct abi_sched *, struct abi_graph *);
 	int32_t (*backend_sched_graph_compute)(struct abi_sched *, struct abi_graph *);
+	void (*backend_sched_set_eval_callback)(
+		struct abi_sched *, bool (*)(struct abi_tensor *, bool, void *), void *);
 };
 
 struct program {

@@ -29,6 +29,7 @@ struct chain {
 	struct abi_buffer *buffers[3]; /* weights, computing, anything */
 	struct abi_tensor *w, *x, *view, *sum, *out;
 	struct abi_graph *graph;
+	struct abi_sched *sched; /* NULL: the program computes it directly */
 };
 
 /* out = relu(w x + (a view of a)): tensors in three buffers, with views of what each holds. */
@@ -37,6 +38,7 @@ static void chain_make(struct chain *c, struct program *p)
 	struct abi_tensor *a;
 	float v[N * ROWS];
 
+	c->sched = NULL;
 	for (int i = 0; i < 3; i++)
 		c->contexts[i] = program_context(p);
 	c->w = p->g.new_tensor_4d(c->contexts[0], 0, N, ROWS, 1, 1);
@@ -76,7 +78,8 @@ static void chain_free(struct chain *c, struct program *p)
 /* The graph is posted from the second time on, so that its status is known when it is read. */
 static int32_t chain_compute(struct chain *c, struct program *p)
 {
-	int32_t status = p->g.graph_compute(p->gpu, c->graph);
+	int32_t status =
+		c->sched ? p->f.backend_sched_graph_compute(c->sched, c->graph) : p->g.graph_compute(p->gpu, c->graph);
 	float got[ROWS], v[N * ROWS];
 
 	p->g.tensor_get(c->out, got, 0, sizeof got);
@@ -108,24 +111,45 @@ SCENARIO(usage_is_what_it_is_at_compute_and_each_tensor_was_initialised)
 }
 
 /* Nothing else of the graph has changed. */
-SCENARIO(a_usage_that_changes_is_told_with_the_next_graph)
+static void usage_changes(bool scheduled)
 {
+	struct abi_backend *backends[2];
 	struct program p;
 	struct chain c;
 
-	(void)unused;
-	if (plain()) /* which can't tell it */
-		return;
 	program_start(&p, server.socket);
 	chain_make(&c, &p);
+	backends[0] = p.gpu;
+	backends[1] = p.cpu;
+	if (scheduled) {
+		c.sched = p.f.backend_sched_new(backends, NULL, 2, 64, false, true);
+		CHECK(c.sched && p.f.backend_sched_alloc_graph(c.sched, c.graph));
+	}
+	CHECK(chain_compute(&c, &p) == ABI_STATUS_SUCCESS);
 	CHECK(chain_compute(&c, &p) == ABI_STATUS_SUCCESS);
 	p.g.buffer_set_usage(c.buffers[0], ABI_USAGE_ANY);
 	CHECK(chain_compute(&c, &p) == ABI_STATUS_FAILED);
 	p.g.buffer_set_usage(c.buffers[0], ABI_USAGE_WEIGHTS);
 	CHECK(chain_compute(&c, &p) == ABI_STATUS_SUCCESS);
 	CHECK(chain_compute(&c, &p) == ABI_STATUS_SUCCESS);
+	if (scheduled)
+		p.f.backend_sched_free(c.sched);
 	chain_free(&c, &p);
 	program_end(&p);
+}
+
+SCENARIO(a_usage_that_changes_is_told_with_the_next_graph)
+{
+	(void)unused;
+	if (!plain()) /* which can't tell it */
+		usage_changes(false);
+}
+
+SCENARIO(a_usage_that_changes_under_one_uid_is_told_too)
+{
+	(void)unused;
+	if (!plain())
+		usage_changes(true);
 }
 
 /* A quantised tensor's rows, read by the halves and then made again: the halves travel as tensors of their own, since what
@@ -191,6 +215,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(usage_is_what_it_is_at_compute_and_each_tensor_was_initialised),
 		cmocka_unit_test(a_usage_that_changes_is_told_with_the_next_graph),
+		cmocka_unit_test(a_usage_that_changes_under_one_uid_is_told_too),
 		cmocka_unit_test(what_lies_behind_a_part_is_not_cleared),
 	};
 	int failed;
