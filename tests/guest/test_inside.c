@@ -52,6 +52,11 @@ static void bytes_moved(void)
 	in_handler.p->g.tensor_get(in_handler.bytes, v, 64, sizeof v - 64);
 	for (size_t i = 1; i < sizeof v - 64; i++)
 		in_handler.wrong += v[i] != v[0]; /* what was set, or zeros */
+	memset(v, 0xa5, sizeof v);
+	in_handler.p->g.tensor_get_async(in_handler.stream, in_handler.bytes, v, 64, sizeof v - 64);
+	in_handler.p->g.synchronize(in_handler.stream);
+	for (size_t i = 1; i < sizeof v - 64; i++)
+		in_handler.wrong += v[i] != v[0];
 }
 
 static void buffer_had(void)
@@ -153,7 +158,12 @@ static void interrupted_rounds(
 		in_handler.armed = true;
 		p->g.tensor_set(gpu->input, inputs[i % 2], 0, sizeof got);
 		status = p->g.graph_compute(p->gpu, gpu->graph);
-		p->g.tensor_get(gpu->output, got, 0, sizeof got);
+		if (i & 2) {
+			p->g.tensor_get_async(p->gpu, gpu->output, got, 0, sizeof got);
+			p->g.synchronize(p->gpu);
+		} else {
+			p->g.tensor_get(gpu->output, got, 0, sizeof got);
+		}
 		in_handler.armed = false;
 		CHECK(status == ABI_STATUS_SUCCESS);
 		CHECK(!memcmp(got, outputs[i % 2], sizeof got));

@@ -108,6 +108,30 @@ static int64_t get_beyond(void)
 	return get(0, 33) == REFUSED ? 0 : -1;
 }
 
+static int64_t get_at(uint64_t offset)
+{
+	const struct apir_tensor t = tensor_f32(1, g.buffer, 512, 8, 1);
+
+	args_start(&g);
+	arg_u64(&g, g.buffer);
+	arg_bytes(&g, &t, sizeof t);
+	arg_u32(&g, g.data.res);
+	arg_u64(&g, 4096);
+	arg_u64(&g, offset);
+	arg_u64(&g, 32);
+	return forward(&g, APIR_FN_GET_TENSOR_AT);
+}
+
+static int64_t get_elsewhere(void)
+{
+	return get_at(0);
+}
+
+static int64_t get_elsewhere_beyond(void)
+{
+	return get_at(1) == REFUSED ? 0 : -1;
+}
+
 static int64_t get_without_arguments(void)
 {
 	args_start(&g);
@@ -117,7 +141,7 @@ static int64_t get_without_arguments(void)
 static void whatever_is_answered_then_says_that_it_is_over(void **state)
 {
 	int64_t (*const questions[])(void) = { synchronize, memory, write_nothing, get_some, get_nothing, get_beyond,
-		get_without_arguments };
+		get_elsewhere, get_elsewhere_beyond, get_without_arguments };
 
 	(void)state;
 	hello(APIR_FEATURE_ASYNC);
