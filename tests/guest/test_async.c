@@ -5,6 +5,7 @@
  */
 #include "tests/guest/scenario.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -28,7 +29,7 @@ struct sum {
 
 static void tensor_fill(const struct program *p, struct abi_tensor *t, float value)
 {
-	static float v[N];
+	float v[N];
 
 	for (size_t i = 0; i < N; i++)
 		v[i] = value;
@@ -633,6 +634,56 @@ SCENARIO(each_of_two_streams_has_what_it_asked_for)
 	program_end(&p);
 }
 
+struct asker {
+	struct program *p;
+	float first; /* of what its sums begin with */
+};
+
+static void *ask_repeatedly(void *arg)
+{
+	const struct asker *a = arg;
+	struct program *p = a->p;
+	struct abi_backend *stream = p->g.dev_init(p->dev, NULL);
+	float *got = malloc(BYTES);
+	struct sum s;
+
+	CHECK(stream && got);
+	sum_make(&s, p);
+	for (int i = 0; i < 50; i++) {
+		float x = a->first + (float)i, y;
+
+		p->g.tensor_set(s.x, &x, 0, sizeof x);
+		CHECK(starts_on(&s, stream));
+		p->g.tensor_get_async(stream, s.y, got, 0, BYTES);
+		p->g.tensor_get_async(stream, s.y, &y, 0, sizeof y);
+		p->g.synchronize(stream);
+		CHECK(got[0] == x + 10 && y == x + 10 && all_are(got + 1, N - 1, 11));
+		memset(got, 0x77, BYTES);
+	}
+	sum_free(&s, p);
+	p->g.backend_free(stream);
+	free(got);
+	return NULL;
+}
+
+SCENARIO(threads_have_each_what_they_asked_for)
+{
+	enum { THREADS = 3 };
+	struct asker askers[THREADS];
+	pthread_t threads[THREADS];
+	struct program p;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	for (int i = 0; i < THREADS; i++) {
+		askers[i] = (struct asker){ &p, (float)i * 1000 };
+		CHECK(pthread_create(&threads[i], NULL, ask_repeatedly, &askers[i]) == 0);
+	}
+	for (int i = 0; i < THREADS; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	program_end(&p);
+}
+
 SCENARIO(a_buffer_that_is_read_may_be_freed_before_synchronize)
 {
 	static float got[N];
@@ -872,6 +923,7 @@ int main(void)
 		cmocka_unit_test(what_is_asked_for_may_be_of_any_size),
 		cmocka_unit_test(a_tensor_in_the_programs_own_memory_is_set_and_read_in_its_turn),
 		cmocka_unit_test(each_of_two_streams_has_what_it_asked_for),
+		cmocka_unit_test(threads_have_each_what_they_asked_for),
 		cmocka_unit_test(a_buffer_that_is_read_may_be_freed_before_synchronize),
 		cmocka_unit_test(what_a_failed_graph_should_have_made_is_read_as_zeros),
 		cmocka_unit_test(what_the_host_refuses_to_read_is_zeros_and_told_by_the_next_graph),
