@@ -82,9 +82,10 @@ static void plan_run(struct plan *s)
 
 static void plan_computes(struct plan *s)
 {
-	static const float sevens[N] = { [0 ... N - 1] = 7 };
-	float got[N];
+	float got[N], sevens[N];
 
+	for (int n = 0; n < N; n++)
+		sevens[n] = 7;
 	for (int i = 0; i < TIMES; i++) {
 		s->p.g.tensor_set(s->x, s->vx, 0, s->n * sizeof *s->vx);
 		s->p.g.buffer_clear(s->buffer, 0);
