@@ -4,7 +4,7 @@
 #define BACKEND_GRAPH_H
 
 #include "backend/buffer.h"
-#include "backend/graph_key.h"
+#include "proto/graph_key.h"
 
 /* That a graph touches a buffer: in the lists of both. */
 struct graph_link {

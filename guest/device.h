@@ -4,6 +4,7 @@
 #ifndef GUEST_DEVICE_H
 #define GUEST_DEVICE_H
 
+#include "guest/graph_optimize.h"
 #include "guest/host.h"
 #include "guest/kept_store.h"
 #include "guest/memo.h"
@@ -20,6 +21,7 @@ struct device {
 	size_t alignment, max_size;        /* of buffers, bytes */
 	struct memo supports, alloc_sizes; /* the host's answers, by shape */
 	struct kept_store kept;
+	struct graph_optimizer optimizer;
 	/* Its memory when it was last asked for. */
 	_Atomic uint64_t last_free, last_total;
 	/* The last tensor that no buffer can hold, to tell of when its memory is asked for; empty: none. */

@@ -12,7 +12,8 @@
 static void host_hello(struct host *host)
 {
 	const uint64_t offered = APIR_FEATURE_WRITE | APIR_FEATURE_NAMES | APIR_FEATURE_MEMORY | APIR_FEATURE_AGAIN |
-	                         APIR_FEATURE_ASYNC | APIR_FEATURE_AT | (own.has_counts ? APIR_FEATURE_USE_COUNTS : 0);
+	                         APIR_FEATURE_ASYNC | APIR_FEATURE_AT | (own.has_counts ? APIR_FEATURE_USE_COUNTS : 0) |
+	                         (own.optimize != ABI_OPTIMIZE_UNKNOWN ? APIR_FEATURE_OPTIMIZE : 0);
 	uint64_t answer;
 	uint32_t version;
 	struct call c;

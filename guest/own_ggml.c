@@ -51,4 +51,5 @@ void own_ggml_learn(void *handle)
 	abi_written_learn(&own.fn, own.written);
 	own.has_counts = abi_counts_check(&own.fn, handle);
 	own.has_uid = own.has_counts && abi_uid_check(&own.fn);
+	own.optimize = abi_optimize_learn(&own.fn);
 }

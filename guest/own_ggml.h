@@ -3,7 +3,7 @@
 #ifndef GUEST_OWN_GGML_H
 #define GUEST_OWN_GGML_H
 
-#include "ggml-abi/symbols.h"
+#include "ggml-abi/optimize.h"
 
 struct own_ggml {
 	struct abi_symbols fn;
@@ -12,6 +12,7 @@ struct own_ggml {
 	uint16_t written[ABI_N_OPS]; /* sources that operations write to, a bit each */
 	bool has_counts;             /* use counts can be read: ggml-abi/counts.h */
 	bool has_uid;                /* and graphs' uids: ggml-abi/uid.h */
+	enum abi_optimize optimize;  /* how it calls a backend's graph_optimize */
 };
 
 extern struct own_ggml own;

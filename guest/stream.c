@@ -105,11 +105,29 @@ static int32_t stream_compute(struct abi_backend *b, struct abi_graph *graph)
 	return status;
 }
 
+static void stream_optimize(struct abi_backend *b, struct abi_graph *graph, struct abi_optimize_params *params)
+{
+	struct device *dev = device_of(b->device);
+
+	if (!entry_begin(NULL))
+		return;
+	graph_optimize(&dev->optimizer, dev->host, graph, params);
+	entry_end();
+}
+
+/* What a ggml calls that knows no params: what is there in their place is nothing. */
+static void stream_optimize_plain(struct abi_backend *b, struct abi_graph *graph, struct abi_optimize_params *nothing)
+{
+	(void)nothing;
+	stream_optimize(b, graph, NULL);
+}
+
 static struct abi_backend *stream_make(struct abi_device *device)
 {
 	struct abi_backend *b = calloc(1, sizeof *b);
 	struct stream *stream = calloc(1, sizeof *stream);
 	struct session *s = device_session(device_of(device));
+	void (*optimize)(struct abi_backend *, struct abi_graph *, struct abi_optimize_params *) = NULL;
 
 	if (!b || !stream) {
 		free(b);
@@ -119,6 +137,8 @@ static struct abi_backend *stream_make(struct abi_device *device)
 	pthread_mutex_lock(&s->lock);
 	loss_stream_begin(&s->losses, stream);
 	pthread_mutex_unlock(&s->lock);
+	if (s->features & APIR_FEATURE_OPTIMIZE)
+		optimize = own.optimize == ABI_OPTIMIZE_DEPS ? stream_optimize : stream_optimize_plain;
 	*b = (struct abi_backend){
 		.guid = guid,
 		.iface = {
@@ -128,6 +148,7 @@ static struct abi_backend *stream_make(struct abi_device *device)
 			.get_tensor_async = stream_get,
 			.synchronize = stream_synchronize,
 			.graph_compute = stream_compute,
+			.graph_optimize = optimize,
 		},
 		.device = device,
 		.context = stream,

@@ -51,21 +51,28 @@ uint32_t tensor_memory_told(const struct host *host, const struct buffer *b)
 	return object && host->session.features & APIR_FEATURE_MEMORY ? (uint32_t)object->usage + 1 : 0;
 }
 
-bool tensor_encode(const struct host *host, const struct abi_tensor *t, struct apir_tensor *w)
+bool tensor_encode_shape(const struct host *host, const struct abi_tensor *t, struct apir_tensor *w)
 {
-	const struct buffer *b = buffer_of(t);
-
-	if (tensor_fault(host, t))
+	if (!tensor_fits(t) || !type_known(host, t))
 		return false;
 	memset(w, 0, sizeof *w);
-	w->id = (uintptr_t)t;
 	w->type = (uint32_t)abi_number(&host->numbers, ABI_TYPES, t->type);
 	for (int i = 0; i < ABI_DIMS; i++) {
 		w->ne[i] = (uint32_t)t->ne[i];
 		w->nb[i] = t->nb[i] > UINT32_MAX ? UINT32_MAX : (uint32_t)t->nb[i];
 	}
-	w->memory = tensor_memory_told(host, b);
 	w->flags = t->flags;
+	return true;
+}
+
+bool tensor_encode(const struct host *host, const struct abi_tensor *t, struct apir_tensor *w)
+{
+	const struct buffer *b = buffer_of(t);
+
+	if (!b || !tensor_encode_shape(host, t, w))
+		return false;
+	w->id = (uintptr_t)t;
+	w->memory = tensor_memory_told(host, b);
 	w->buffer = b->handle;
 	w->data = (uint64_t)((char *)t->data - b->base);
 	memcpy(w->name, t->name, sizeof w->name);

@@ -11,6 +11,8 @@ struct buffer;
 /* Why a tensor can't travel, as the end of a sentence: another's buffer, or a dimension or stride past 32 bits.
  * NULL: it can. */
 const char *tensor_fault(const struct host *host, const struct abi_tensor *t);
+/* Into wire form as far as it has neither memory nor a name. False: it can't travel. */
+bool tensor_encode_shape(const struct host *host, const struct abi_tensor *t, struct apir_tensor *w);
 /* Into wire form, without sources and view. False where tensor_fault() says why it can't be. */
 bool tensor_encode(const struct host *host, const struct abi_tensor *t, struct apir_tensor *w);
 /* What the host is told of a buffer's memory: APIR_MEMORY_*. A program may change it at any time, and without a call. */

@@ -20,4 +20,8 @@ bool transfer_get_later(
 /* In a forked child, which has no lock: what was asked for before is its parent's, and zeros here. */
 void transfer_abandon(struct session *s);
 
+/* The first blob, of BULK_PIECE bytes, when nothing is on its way in it: for whatever else has so many to send, in a turn of its
+ * own. NULL: the session is dead. */
+struct shm *transfer_blob(struct call *c);
+
 #endif

@@ -3,8 +3,8 @@
  * Tells graphs by the bytes they came in, without keeping these. Different bytes have different keys, but for one chance in 2^64;
  * who seeks two of the same finds some, and computes one graph of his own for another, which was checked as well.
  */
-#ifndef BACKEND_GRAPH_KEY_H
-#define BACKEND_GRAPH_KEY_H
+#ifndef PROTO_GRAPH_KEY_H
+#define PROTO_GRAPH_KEY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See graph_key.h. Four lanes of 16 bytes each, so that their multiplications overlap. */
-#include "backend/graph_key.h"
+#include "proto/graph_key.h"
 
 #include <stddef.h>
 #include <string.h>
