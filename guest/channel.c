@@ -50,6 +50,8 @@ static int door_send(struct channel *c, const void *cmd, size_t size, unsigned f
 	if (err)
 		return err;
 	c->by_door++;
+	c->counters->by_door++;
+	c->counters->command_bytes += size;
 	c->blobs_known = c->blobs->made;
 	return 0;
 }
@@ -61,17 +63,21 @@ static int ring_bell(struct channel *c)
 	uint8_t cmd[APIR_CMD_HEADER_SIZE];
 	int err = 0;
 
-	if (c->past.unwoken || ring_wakes(&c->past.ring))
+	if (c->past.unwoken || ring_wakes(&c->past.ring)) {
 		err = door_send(c, cmd, channel_header(c, cmd, APIR_DOORBELL, 0, &c->reply), 0);
+		c->counters->doorbells += !err;
+	}
 	c->past.held = false;
 	c->past.unwoken = err == -EAGAIN;
 	return c->past.unwoken ? 0 : err;
 }
 
-static int ring_send(struct channel *c, bool more)
+static int ring_send(struct channel *c, size_t size, bool more)
 {
 	struct transport *t = c->pulse->connection->transport;
 
+	c->counters->by_ring++;
+	c->counters->command_bytes += size;
 	if (t->ops->passed)
 		t->ops->passed(t);
 	c->past.held = more;
@@ -88,7 +94,7 @@ static bool ring_takes(struct channel *c, const void *cmd, size_t size)
 static int send(struct channel *c, const void *cmd, size_t size, unsigned flags)
 {
 	if (ring_takes(c, cmd, size))
-		return ring_send(c, flags & SUBMIT_MORE);
+		return ring_send(c, size, flags & SUBMIT_MORE);
 	/* Nothing is held back for what may go past the door. */
 	return door_send(c, cmd, size, c->past.open ? flags & ~SUBMIT_MORE : flags);
 }
@@ -127,11 +133,13 @@ static int reply_wait(struct channel *c, const _Atomic uint32_t *word, bool long
 
 	if (word_spin(word, long_wait ? SPIN_LONG_NS : SPIN_NS))
 		return 0;
+	c->counters->parked++;
 	for (;;) {
 		int64_t start = clock_ns();
 		int r = t->ops->wait(t, word, SLICE_MS);
-		int64_t took = (clock_ns() - start) / 1000000;
+		int64_t took_ns = clock_ns() - start, took = took_ns / 1000000;
 
+		c->counters->parked_ns += (uint64_t)took_ns;
 		if (r > 0)
 			return 0;
 		if ((r < 0 && r != -EINTR) || ring_wake(c) < 0)
@@ -153,13 +161,21 @@ static uint32_t limit_of(const struct channel *c, uint32_t limit_ms)
 	return limit_ms || c->pulse->word ? limit_ms : CHANNEL_BEATLESS_MS;
 }
 
+/* What is there needn't be waited for. */
+static void wait_count(struct channel *c, const struct shm *reply)
+{
+	if (!atomic_load_explicit((const _Atomic uint32_t *)reply->ptr, memory_order_relaxed))
+		c->counters->waits++;
+}
+
 void channel_expect(struct channel *c, const struct shm *reply, bool long_wait)
 {
+	wait_count(c, reply);
 	if (connection_alive(c->pulse->connection) && ring_wake(c) == 0)
 		(void)reply_wait(c, reply->ptr, long_wait, limit_of(c, 0));
 }
 
-int64_t channel_await(struct channel *c, const struct shm *reply, bool long_wait, uint32_t limit_ms)
+static int64_t answer_await(struct channel *c, const struct shm *reply, bool long_wait, uint32_t limit_ms)
 {
 	struct connection *connection = c->pulse->connection;
 	const _Atomic uint32_t *word = reply->ptr;
@@ -178,11 +194,20 @@ int64_t channel_await(struct channel *c, const struct shm *reply, bool long_wait
 	return err ? err : -EPIPE;
 }
 
+int64_t channel_await(struct channel *c, const struct shm *reply, bool long_wait, uint32_t limit_ms)
+{
+	wait_count(c, reply);
+	return answer_await(c, reply, long_wait, limit_ms);
+}
+
 int64_t channel_run(struct channel *c, const void *cmd, size_t size, bool long_wait, uint32_t limit_ms)
 {
 	int err = channel_send(c, &c->reply, cmd, size, long_wait ? SUBMIT_FENCE : 0);
 
-	return err ? err : channel_await(c, &c->reply, long_wait, limit_ms);
+	if (err)
+		return err;
+	c->counters->waits++; /* however soon it comes */
+	return answer_await(c, &c->reply, long_wait, limit_ms);
 }
 
 size_t channel_header(

@@ -7,6 +7,7 @@
 #define GUEST_CHANNEL_H
 
 #include "guest/blob.h"
+#include "guest/counters.h"
 #include "guest/past_door.h"
 #include "proto/apir_wire.h"
 
@@ -17,6 +18,7 @@
 struct channel {
 	struct pulse *pulse;
 	struct blobs *blobs;
+	struct ggml_backend_virtgpu_counters *counters;
 	struct shm reply; /* what somebody waits for is answered here */
 	struct past_door past;
 	uint32_t by_door;     /* commands that went through the door */

@@ -36,14 +36,16 @@ static bool graph_lost(struct call *c, struct stream *stream, const struct touch
 
 static int32_t graph_run(struct call *c, struct stream *stream, struct kept *k)
 {
+	const bool again = k->proven && c->session->features & APIR_FEATURE_AGAIN;
 	int32_t status;
 
 	if (graph_lost(c, stream, &k->touched))
 		return ABI_STATUS_FAILED;
 	if (k->n_sent == 0)
 		return ABI_STATUS_SUCCESS; /* there is nothing to compute */
-	call_header(c,
-		k->proven && c->session->features & APIR_FEATURE_AGAIN ? APIR_FN_GRAPH_AGAIN : APIR_FN_GRAPH_COMPUTE);
+	c->session->counters.graphs++;
+	c->session->counters.graphs_again += again;
+	call_header(c, again ? APIR_FN_GRAPH_AGAIN : APIR_FN_GRAPH_COMPUTE);
 	call_u32(c, k->shm.res_id);
 	call_u64(c, k->size);
 	if (k->proven && graph_post(c, stream, k))
@@ -52,6 +54,13 @@ static int32_t graph_run(struct call *c, struct stream *stream, struct kept *k)
 	if (call_run_graph(c) < 0 || !cursor_read_i32(&c->reply, &status) || graph_lost(c, stream, &k->touched))
 		return ABI_STATUS_FAILED;
 	return status;
+}
+
+static void graph_written(struct session *s, const struct kept *k)
+{
+	s->counters.graphs_written++;
+	s->counters.nodes_written += k->n_sent;
+	s->counters.graph_bytes += k->size;
 }
 
 int32_t graph_send(struct kept_store *kept, struct stream *stream, struct abi_graph *graph)
@@ -68,6 +77,8 @@ int32_t graph_send(struct kept_store *kept, struct stream *stream, struct abi_gr
 	if (!k && session_alive(s)) {
 		queue_settle(&s->queue); /* a blob may be about to be read */
 		k = kept_store_put(kept, graph, n_nodes, why, sizeof why);
+		if (k)
+			graph_written(s, k);
 	}
 	if (k) {
 		status = graph_run(&c, stream, k);

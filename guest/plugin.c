@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "guest/buffer_type.h"
+#include "guest/device_counters.h"
 #include "guest/device_slots.h"
 #include "guest/own_ggml.h"
 #include "guest/say.h"
@@ -45,12 +46,11 @@ static struct abi_device *reg_device(struct abi_reg *r, size_t i)
 	return i < p->n_devices ? &p->device.object : NULL;
 }
 
-/* Optional functions that programs look up: none yet. */
+/* Optional functions that programs look up. */
 static void *reg_proc_address(struct abi_reg *r, const char *name)
 {
 	(void)r;
-	(void)name;
-	return NULL;
+	return !strcmp(name, GGML_BACKEND_VIRTGPU_COUNTERS) ? (void *)device_counters : NULL;
 }
 
 /* Another image of this plugin, loaded from another path, has the device. */

@@ -72,6 +72,7 @@ void session_init(struct session *s)
 	s->blobs.complaints = &s->complaints;
 	s->channel.pulse = &s->pulse;
 	s->channel.blobs = &s->blobs;
+	s->channel.counters = &s->counters;
 	s->queue.channel = &s->channel;
 	s->queue.complaints = &s->complaints;
 }

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 
+#include "guest/counters.h"
 #include "guest/pending.h"
 #include "guest/queue.h"
 #include "guest/shared.h"
@@ -39,6 +40,7 @@ struct session {
 	struct bulk bulk[BULK_BLOBS];                   /* the first is there from the start */
 	bool plain;                                     /* APIR 0.2 and nothing beyond: GGML_VIRTGPU_PROTOCOL */
 	uint64_t features;                              /* agreed with the host; APIR_FEATURE_* */
+	struct ggml_backend_virtgpu_counters counters;  /* size and blobs: when they are read */
 	_Alignas(8) uint8_t command[APIR_CMD_MAX];      /* the call at hand, under the lock */
 	_Alignas(8) uint8_t answer[CHANNEL_ANSWER_MAX]; /* and what came back, as it was read once */
 };

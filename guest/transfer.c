@@ -125,6 +125,7 @@ bool transfer_set(struct session *s, struct buffer *buffer, const struct apir_te
 	bool done;
 
 	turn_begin(&c, s, APIR_FN_BUFFER_SET_TENSOR, "set_tensor");
+	s->counters.set_bytes += size;
 	shm = shared_find(&s->shared, data, size, &at);
 	if (shm) {
 		at_encode(&c, APIR_FN_SET_TENSOR_AT, buffer->handle, w, shm, at, offset, size);
@@ -203,6 +204,7 @@ size_t transfer_get(
 	uint64_t at;
 
 	turn_begin(&c, s, APIR_FN_BUFFER_GET_TENSOR, "get_tensor");
+	s->counters.get_bytes += size;
 	shm = shared_find(&s->shared, data, size, &at);
 	if (shm) {
 		at_encode(&c, APIR_FN_GET_TENSOR_AT, buffer->handle, w, shm, at, offset, size);
@@ -258,6 +260,8 @@ bool transfer_get_later(
 		piece_encode(&c, APIR_FN_BUFFER_GET_TENSOR, buffer->handle, w, b, offset, n);
 		posted = piece_post(&c, slot, b);
 	}
+	if (posted)
+		s->counters.get_bytes += n;
 	turn_end(&c);
 	return posted;
 }

@@ -45,6 +45,8 @@ bool turn_collect(struct session *s, struct buffer *b, uint64_t start, uint64_t 
 		blobs_leave(&s->blobs);
 		taken = pending_add(&s->pending, b, start, size, pad, data);
 	}
+	if (taken)
+		s->counters.set_bytes += size;
 	pthread_mutex_unlock(&s->lock);
 	return taken;
 }

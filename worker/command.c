@@ -85,8 +85,10 @@ void command_execute(struct worker *w, uint8_t *cmd, size_t size)
 		out.size = m->size - sizeof *word;
 	if (type >= APIR_VENUS_TYPE_BASE)
 		type -= APIR_VENUS_TYPE_BASE;
-	if (type == APIR_DOORBELL)
+	if (type == APIR_DOORBELL) {
+		w->counters.doorbells++;
 		return;
+	}
 	switch (type) {
 	case APIR_HANDSHAKE:
 		code = command_handshake(w, &in, &out);
@@ -104,5 +106,5 @@ void command_execute(struct worker *w, uint8_t *cmd, size_t size)
 	}
 	memcpy((char *)word + sizeof *word, out.data, out.pos);
 	atomic_store_explicit(word, code + 1, memory_order_release); /* the guest acquires in its transport's wait */
-	word_wake(word);
+	w->counters.woke += word_wake(word);
 }

@@ -62,12 +62,15 @@ static ssize_t intake_spin(struct worker *w, const struct letter *l)
 
 static ssize_t intake_sleep(struct worker *w, const struct letter *l)
 {
+	const int64_t since = clock_ns();
 	ssize_t n = -EAGAIN;
 
+	w->counters.parked++;
 	inbox_park(&w->inbox);
 	while ((n == -EAGAIN || n == -EINTR) && !sequence_ready(w))
 		n = letter_take(l, 0);
 	inbox_unpark(&w->inbox);
+	w->counters.parked_ns += (uint64_t)(clock_ns() - since);
 	return n;
 }
 

@@ -54,6 +54,15 @@ static void limits_set(void)
 	self_hide();
 }
 
+static void counters_tell(const struct worker *w)
+{
+	const struct worker_counters *c = &w->counters;
+
+	log_debug("%" PRIu32 " commands by the door, %" PRIu64 " of them doorbells, and %" PRIu64
+		  " by the ring; parked %" PRIu64 " times, for %" PRIu64 " ms; woke the guest %" PRIu64 " times",
+		w->by_door, c->doorbells, c->by_ring, c->parked, c->parked_ns / 1000000, c->woke);
+}
+
 int main(int argc, char **argv)
 {
 	static _Alignas(8) uint8_t payload[WORKER_PAYLOAD_MAX];
@@ -98,6 +107,7 @@ int main(int argc, char **argv)
 			break;
 	}
 	heartbeat_end();
+	counters_tell(&w);
 	library_unload(&w.library, w.ctx_id);
 	return err ? 1 : 0;
 }

@@ -27,6 +27,7 @@ void sequence_run(struct worker *w)
 	while (sequence_peek(w, &record)) {
 		ring_take(&w->inbox.ring, &record, w->command);
 		command_execute(w, w->command, record.size);
+		w->counters.by_ring++;
 	}
 }
 

@@ -8,9 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-void word_wake(_Atomic uint32_t *word)
+bool word_wake(_Atomic uint32_t *word)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	return syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0) > 0;
 }
 
 void word_sleep(const _Atomic uint32_t *word, int ms)
