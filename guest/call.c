@@ -79,5 +79,5 @@ int call_run_graph(struct call *c)
 
 int call_try(struct call *c)
 {
-	return run(c, 0, true);
+	return run(c, POST_ASIDE, true);
 }

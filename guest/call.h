@@ -27,7 +27,7 @@ bool call_post(struct call *c, struct slot *slot, unsigned flags);
  * -EAGAIN: it wasn't asked, for want of memory here. Each was reported. */
 int call_run(struct call *c);
 int call_run_graph(struct call *c);
-/* call_run() for a question that the host needn't know: a refusal isn't reported. */
+/* call_run() for a question that the host needn't know, and that waits for nothing: a refusal isn't reported. */
 int call_try(struct call *c);
 
 #endif

@@ -207,7 +207,8 @@ int64_t queue_run(struct queue *q, const void *cmd, size_t size, unsigned flags)
 		return code;
 	queue_settle(q);
 	q->turns++;
-	q->computing = flags & POST_STATUS && q->async ? q->turns : 0;
+	if (!(flags & POST_ASIDE))
+		q->computing = flags & POST_STATUS && q->async ? q->turns : 0;
 	return code;
 }
 

@@ -48,6 +48,8 @@ bool slot_writes(struct slot *slot, struct buffer *b);
 /* What queue_post() is told: another command follows at once; it answers with a ggml status, and may take long. */
 #define POST_MORE   1u
 #define POST_STATUS 2u
+/* And queue_run(): the answer comes while the device computes, and tells nothing of that. */
+#define POST_ASIDE 4u
 /* Sends a command whose header says that the slot's reply blob takes its answer: should that be a failure, it is reported
  * and noted in loss.h. 0; -EPIPE, -EAGAIN: it couldn't be sent, which was reported, and is the caller's to note. */
 int queue_post(struct queue *q, struct slot *slot, const char *name, const void *cmd, size_t size, unsigned flags);
@@ -56,7 +58,7 @@ void queue_settle_slot(struct queue *q, struct slot *slot);
 /* Waits for everything that was posted. */
 void queue_settle(struct queue *q);
 /* Sends a command, and waits for its answer in the channel's reply blob: the host's code, or -errno as channel_run(). Then all
- * that was posted is settled, too. flags: POST_STATUS. */
+ * that was posted is settled, too. flags: POST_STATUS, POST_ASIDE. */
 int64_t queue_run(struct queue *q, const void *cmd, size_t size, unsigned flags);
 /* Whether anything is on its way, or being computed. */
 bool queue_busy(const struct queue *q);

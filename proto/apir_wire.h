@@ -189,7 +189,7 @@ enum apir_fn {
 
 /* APIR_FN_GRAPH_AGAIN is understood. */
 #define APIR_FEATURE_AGAIN UINT64_C(32)
-/* A graph's computation is answered once it has begun. Whatever else is asked for waits until it is over. */
+/* A graph's computation is answered once it has begun. Whatever else is asked for waits until it is over, but for GRAPH_OPTIMIZE. */
 #define APIR_FEATURE_ASYNC UINT64_C(64)
 /* APIR_FN_GRAPH_OPTIMIZE is understood, and may change something. */
 #define APIR_FEATURE_OPTIMIZE UINT64_C(128)

@@ -196,6 +196,19 @@ static void an_answer_to_anything_else_tells_its_end(void **state)
 	assert_sent(APIR_FN_GRAPH_AGAIN, APIR_FN_DEVICE_MEMORY);
 }
 
+static void the_order_of_a_new_graph_tells_nothing_of_it(void **state)
+{
+	struct call c;
+
+	(void)state;
+	post(APIR_FN_GRAPH_AGAIN, POST_STATUS);
+	turn_begin(&c, &host.session, APIR_FN_GRAPH_OPTIMIZE, "graph_optimize");
+	assert_int_equal(call_try(&c), 0);
+	turn_end(&c);
+	synchronize();
+	assert_sent(APIR_FN_GRAPH_AGAIN, APIR_FN_GRAPH_OPTIMIZE, APIR_FN_SYNCHRONIZE);
+}
+
 /* It has no memory to ask for the end, but the answers come. */
 static void what_was_posted_is_settled_though_nothing_can_be_sent(void **state)
 {
@@ -230,6 +243,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			of_a_graph_that_nothing_follows_the_end_is_asked_for, stream_open, stream_close),
 		cmocka_unit_test_setup_teardown(a_graph_that_was_waited_for_has_only_begun, stream_open, stream_close),
+		cmocka_unit_test_setup_teardown(
+			the_order_of_a_new_graph_tells_nothing_of_it, stream_open, stream_close),
 		cmocka_unit_test_setup_teardown(an_answer_to_anything_else_tells_its_end, stream_open, stream_close),
 		cmocka_unit_test_setup_teardown(
 			what_was_posted_is_settled_though_nothing_can_be_sent, stream_open, stream_close),
