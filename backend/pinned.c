@@ -17,6 +17,13 @@ static void pinned_drop(struct backend_context *ctx, uint32_t i)
 	p->blobs[i] = p->blobs[--p->n];
 }
 
+/* What is pinned stays so for as long as its blob is there: to change it for another with every command would cost more than
+ * both are worth. */
+static bool pinned_has_room(const struct pinned *p, uint64_t size)
+{
+	return p->n < PINNED_BLOBS && size >= PINNED_LEAST && size <= PINNED_BYTES - p->bytes;
+}
+
 /* A mapping of our own: of size 0 mremap() duplicates a shared one. */
 static bool pinned_add(struct pinned *p, void *shm, uint32_t res, uint64_t serial, uint64_t size)
 {
@@ -43,17 +50,15 @@ void *pinned_shm(struct backend_context *ctx, uint32_t res, uint64_t off, uint64
 	struct pinned *p = &ctx->pinned;
 	uint64_t serial, size;
 
-	if (!shm || !p->by || p->in_vain)
+	if (!shm || !p->by)
 		return shm;
 	for (uint32_t i = 0; i < p->n; i++) {
 		if (p->blobs[i].res == res) /* pinned_sweep() has seen to it that it is this one */
 			return range_ok(off, n, p->blobs[i].size) ? p->blobs[i].ptr + off : shm;
 	}
-	serial = context_blob_serial(ctx, res);
-	if (!serial || !context_shm_size(ctx, res, &size) || size < PINNED_LEAST || size > PINNED_BYTES)
+	serial = p->in_vain ? 0 : context_blob_serial(ctx, res);
+	if (!serial || !context_shm_size(ctx, res, &size) || !pinned_has_room(p, size))
 		return shm;
-	while (p->n == PINNED_BLOBS || p->bytes > PINNED_BYTES - size)
-		pinned_drop(ctx, p->next++ % p->n);
 	return pinned_add(p, shm - off, res, serial, size) ? p->blobs[p->n - 1].ptr + off : shm;
 }
 

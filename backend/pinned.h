@@ -25,7 +25,7 @@ struct pinned {
 		char *ptr;
 		uint64_t size;
 	} blobs[PINNED_BLOBS];
-	uint32_t n, next; /* which to give up first */
+	uint32_t n;
 	uint64_t bytes;
 	uint64_t dropped; /* when none of them had ended the last time */
 	bool in_vain;     /* one couldn't be */

@@ -669,6 +669,43 @@ SCENARIO(what_a_lost_graph_should_have_written_is_read_as_zeros)
 	server_stop(&refusing);
 }
 
+/* By a driver of the tests' own, beside a library that calls itself CUDA. */
+SCENARIO(where_the_device_can_it_copies_straight_from_and_to_it)
+{
+	struct abi_buffer *b;
+	struct server cuda;
+	struct remote r;
+	struct program p;
+	uint8_t *m, *got = malloc(8 * MIB);
+
+	(void)unused;
+	CHECK(got);
+	setenv("LD_LIBRARY_PATH", test_path("TEST_CUDA_FAKE"), 1);
+	CHECK(server_start_on(&cuda, test_path("TEST_WRAP"), "APIR_LLAMA_CPP_GGML_LIBRARY_REG=wrap_cuda"));
+	program_start(&p, cuda.socket);
+	remote_make(&r, &p, 8 * MIB);
+	for (uint32_t round = 0; round < 3; round++) {
+		b = memory_make(&p, 8 * MIB);
+		m = memory_of(&p, b);
+		pattern_fill(m, 8 * MIB, round);
+		p.g.tensor_set(r.t, m, 0, 8 * MIB);
+		p.g.tensor_get(r.t, got, 0, 8 * MIB);
+		is_pattern(got, 8 * MIB, round);
+		memset(m, 0xee, 8 * MIB);
+		p.g.tensor_get_async(p.gpu, r.t, m, 0, 8 * MIB);
+		p.g.synchronize(p.gpu);
+		is_pattern(m, 8 * MIB, round);
+		p.g.buffer_free(b);
+	}
+	program_computes(&p);
+	CHECK(server_said(&cuda, "cuda: pinned 8388608") && server_said(&cuda, "cuda: unpinned 8388608"));
+	CHECK(!strstr(cuda.said, "cuda: wrong"));
+	remote_free(&r, &p);
+	program_end(&p);
+	server_stop(&cuda);
+	free(got);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -686,6 +723,7 @@ int main(void)
 		cmocka_unit_test(it_may_be_freed_within_a_call),
 		cmocka_unit_test(a_forked_child_may_free_it_and_its_parent_keeps_it),
 		cmocka_unit_test(what_a_lost_graph_should_have_written_is_read_as_zeros),
+		cmocka_unit_test(where_the_device_can_it_copies_straight_from_and_to_it),
 	};
 
 	return cmocka_run_group_tests(tests, server_up, server_down);

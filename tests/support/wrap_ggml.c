@@ -12,6 +12,7 @@
  *     wrap_accel          devices of which the first is an accelerator
  *     wrap_optimizing     devices whose graph_optimize turns round whatever may be: see below
  *     wrap_contented      devices whose graph_optimize changes nothing
+ *     wrap_cuda           devices that are called as CUDA's are
  *     wrap_refusing       devices that say nothing, and fail a graph whose first node's first source begins with 666
  *     wrap_lazy           the same, but as asynchronous as a device can be: see below
  */
@@ -499,6 +500,32 @@ EXPORT struct abi_reg *wrap_lazy(void)
 	real_alloc = type->alloc_buffer;
 	type->alloc_buffer = lazy_alloc;
 	type->get_alloc_size = strict_alloc_size;
+	return r;
+}
+
+static const char *reg_name_cuda(struct abi_reg *r)
+{
+	(void)r;
+	return "CUDA";
+}
+
+static const char *device_name_cuda(struct abi_device *d)
+{
+	static const char *const names[DEVICES] = { "CUDA0", "CUDA1", "CUDA2" };
+
+	return names[d - devices];
+}
+
+EXPORT struct abi_reg *wrap_cuda(void);
+EXPORT struct abi_reg *wrap_cuda(void)
+{
+	struct abi_reg *r = registration(device_init_refusing);
+
+	if (!r)
+		return NULL;
+	r->get_name = reg_name_cuda;
+	for (size_t i = 0; i < DEVICES; i++)
+		devices[i].get_name = device_name_cuda;
 	return r;
 }
 
