@@ -33,11 +33,19 @@ context_too_long() {
     must_have "$WORK/long.out" "alloc_buffer: no memory for tensor 'cache_k_l0', 2048 x 1100032 x 2 x 1: a dimension or stride"
 }
 
+in_host_buffers() {
+    # All of it: VirtGPU0 has nothing to compute then.
+    "$CLI" run -o ggml.threads=1 -- "$PLACED" "$MODELS/llama-dense.gguf" VirtGPU0 --read --layers 0 >"$WORK/read.out" 2>&1 || { tail -n 8 "$WORK/read.out"; fail "not the same"; }
+    placed "$MODELS/llama-dense.gguf" --read --layers 1 --sequences 2
+    placed "$MODELS/mamba-dense.gguf" --read --layers 1
+}
+
 MODELS=$WORK/models
 check "mamba, t5, gemma3n, jamba and llama on VirtGPU0 as on the CPU" sample '^(mamba|t5|gemma3n|jamba|llama)$' 6
 models_make '^(llama|mamba)$' "$MODELS"
 check "llama with its attention's weights on the CPU" placed "$MODELS/llama-dense.gguf" attn=CPU
 check "llama with its first layer on the CPU" placed "$MODELS/llama-dense.gguf" blk.0=CPU
+check "llama and mamba, read and not mapped, with the weights that stay on the CPU in host buffers" in_host_buffers
 check "llama of two sequences without KV offload" placed "$MODELS/llama-dense.gguf" --nkvo --sequences 2
 check "mamba without KV offload" placed "$MODELS/mamba-dense.gguf" --nkvo
 check "a network of an image model, split node by node over the CPU and VirtGPU0" split_node_by_node

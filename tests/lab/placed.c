@@ -2,7 +2,8 @@
 /*
  * A model's logits with parts of it placed elsewhere, beside those of the CPU alone, in one process: the same prompt and
  * the same tokens behind it for both.
- *   placed MODEL DEVICE [--nkvo] [--no-fa] [--sequences N] [PATTERN=CPU…]
+ *   placed MODEL DEVICE [--nkvo] [--no-fa] [--read] [--layers N] [--sequences N] [PATTERN=CPU…]
+ * --read: the file isn't mapped; what stays on the CPU must lie in a host buffer of the device's then. --layers: on the device.
  * Ends with 0 where they are the same but for rounding, 77 where the model doesn't generate.
  */
 #include <ggml-backend.h>
@@ -19,10 +20,11 @@
 
 static struct {
 	const char *model, *device;
-	bool nkvo, no_fa;
-	int32_t sequences, n_overrides;
+	bool nkvo, no_fa, read;
+	int32_t layers, sequences, n_overrides;
 	struct llama_model_tensor_buft_override overrides[OVERRIDES + 1];
-} want = { .sequences = 1 };
+} want = { .layers = 99, .sequences = 1 };
+static bool in_host_buffer;
 
 static void fail(const char *what)
 {
@@ -33,7 +35,8 @@ static void fail(const char *what)
 static void arguments_read(int argc, char **argv)
 {
 	if (argc < 3)
-		fail("usage: placed MODEL DEVICE [--nkvo] [--no-fa] [--sequences N] [PATTERN=CPU...]");
+		fail("usage: placed MODEL DEVICE [--nkvo] [--no-fa] [--read] [--layers N] [--sequences N] "
+		     "[PATTERN=CPU...]");
 	want.model = argv[1];
 	want.device = argv[2];
 	for (int i = 3; i < argc; i++) {
@@ -43,6 +46,10 @@ static void arguments_read(int argc, char **argv)
 			want.nkvo = true;
 		else if (!strcmp(argv[i], "--no-fa"))
 			want.no_fa = true;
+		else if (!strcmp(argv[i], "--read"))
+			want.read = true;
+		else if (!strcmp(argv[i], "--layers") && i + 1 < argc)
+			want.layers = atoi(argv[++i]);
 		else if (!strcmp(argv[i], "--sequences") && i + 1 < argc)
 			want.sequences = atoi(argv[++i]);
 		else if (equals && !strcmp(equals, "=CPU") && want.n_overrides < OVERRIDES) {
@@ -61,7 +68,9 @@ static struct llama_model *model_load(ggml_backend_dev_t device)
 	struct llama_model_params p = llama_model_default_params();
 	struct llama_model *m;
 
-	p.n_gpu_layers = device ? 99 : 0;
+	p.n_gpu_layers = device ? want.layers : 0;
+	if (want.read)
+		p.load_mode = LLAMA_LOAD_MODE_NONE;
 	p.devices = devices;
 	p.use_extra_bufts = false; /* other kernels, other rounding */
 	if (device && want.n_overrides)
@@ -136,6 +145,7 @@ static float *logits_make(ggml_backend_dev_t device, size_t *n)
 static void quiet(enum ggml_log_level level, const char *text, void *unused)
 {
 	(void)unused;
+	in_host_buffer |= strstr(text, "_Host model buffer size") != NULL;
 	if (level >= GGML_LOG_LEVEL_WARN)
 		fputs(text, stderr);
 }
@@ -155,6 +165,8 @@ int main(int argc, char **argv)
 		fail("there is no such device");
 	cpu = logits_make(NULL, &n);
 	placed = logits_make(device, &m);
+	if (want.read && !in_host_buffer)
+		fail("no weights lie in a host buffer");
 	if (n != m)
 		fail("not as many logits");
 	for (size_t i = 0; i < n; i++) {

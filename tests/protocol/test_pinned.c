@@ -440,19 +440,19 @@ static void with_a_driver_that_pins_nothing_everything_is_as_without(void **stat
 	free(heard);
 }
 
-#define IN_PROCESS(name) cmocka_unit_test_setup_teardown(name, context_make, context_end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, context_make, context_end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		IN_PROCESS(a_blob_is_pinned_once_with_the_first_bytes_that_go_through_it),
-		IN_PROCESS(a_blob_that_ended_is_unpinned_when_the_device_is_done_and_then_unmapped),
-		IN_PROCESS(a_blob_of_the_same_number_is_another),
-		IN_PROCESS(so_many_are_pinned_and_what_comes_later_works_without),
-		IN_PROCESS(so_many_bytes_are_pinned_and_what_is_larger_works_without),
-		IN_PROCESS(a_pin_that_fails_is_tried_once_and_those_before_serve_on),
-		IN_PROCESS(memory_that_cannot_be_mapped_again_is_used_as_it_is),
-		IN_PROCESS(nothing_is_pinned_where_the_host_does_not_tell_of_blobs),
+		TEST(a_blob_is_pinned_once_with_the_first_bytes_that_go_through_it),
+		TEST(a_blob_that_ended_is_unpinned_when_the_device_is_done_and_then_unmapped),
+		TEST(a_blob_of_the_same_number_is_another),
+		TEST(so_many_are_pinned_and_what_comes_later_works_without),
+		TEST(so_many_bytes_are_pinned_and_what_is_larger_works_without),
+		TEST(a_pin_that_fails_is_tried_once_and_those_before_serve_on),
+		TEST(memory_that_cannot_be_mapped_again_is_used_as_it_is),
+		TEST(nothing_is_pinned_where_the_host_does_not_tell_of_blobs),
 		cmocka_unit_test(a_guest_that_makes_blobs_without_end_is_given_no_more_than_it_has),
 		cmocka_unit_test(with_a_driver_that_pins_nothing_everything_is_as_without),
 	};
