@@ -2,7 +2,8 @@
 /*
  * Times a device's smallest and largest steps through ggml's public API: reading 4 bytes, a graph of one node and the
  * reading of its result, and moving a tensor there and back. Small ones are timed with the peer awake, one directly behind
- * another, and parked, each behind a pause. A line of JSON: medians in us, and GB/s.
+ * another, and parked, each behind a pause. A line of JSON: medians in us, and GB/s; and, where the device counts, what each
+ * of the small ones took.
  */
 #include <getopt.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <ggml-backend.h>
 
 #define TOOL "latency"
+#include "counted.h"
 #include "tool.h"
 
 enum { TIMES_MAX = 1 << 16, MOVES = 5, PARK_US = 20000 };
@@ -24,6 +26,7 @@ struct subject {
 	struct ggml_cgraph *graph;
 	ggml_backend_buffer_t small_buffer, big_buffer;
 	char *bytes; /* as many as `big` holds */
+	struct counted counted;
 };
 
 static const char usage_text[] = "usage: latency [OPTION...]\n"
@@ -58,6 +61,7 @@ static struct subject subject_make(const char *device, size_t mib)
 	s.backend = dev ? ggml_backend_dev_init(dev, NULL) : NULL;
 	if (!s.backend)
 		die(1, "this ggml has no device %s, or it doesn't start", device);
+	s.counted = counted_of(dev);
 	s.small_ctx = context_make();
 	s.input = ggml_new_tensor_1d(s.small_ctx, GGML_TYPE_F32, 1);
 	s.output = ggml_add(s.small_ctx, s.input, s.input);
@@ -109,6 +113,7 @@ static double small_time(struct subject *s, void (*step)(struct subject *), int 
 	static double took[TIMES_MAX];
 
 	step(s);
+	counted_begin(&s->counted);
 	for (int i = 0; i < times; i++) {
 		double start;
 
@@ -118,8 +123,16 @@ static double small_time(struct subject *s, void (*step)(struct subject *), int 
 		step(s);
 		took[i] = (now() - start) * 1e6;
 	}
+	counted_end(&s->counted);
 	qsort(took, (size_t)times, sizeof *took, by_value);
 	return took[times / 2];
+}
+
+/* As members of the line's object. */
+static void small_tell(struct subject *s, const char *name, void (*step)(struct subject *), int times, useconds_t pause)
+{
+	printf(", \"%s_us\": %.2f", name, small_time(s, step, times, pause));
+	counted_print(&s->counted, name, times);
 }
 
 static void upload(struct subject *s)
@@ -147,7 +160,6 @@ int main(int argc, char **argv)
 	int times = 2000, parked, o;
 	size_t mib = 256;
 	struct subject s;
-	double read_us, graph_us, up, down;
 
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o == 'd')
@@ -164,14 +176,14 @@ int main(int argc, char **argv)
 	ggml_backend_load_all();
 	s = subject_make(device, mib);
 	parked = times < 50 ? times : 50;
-	read_us = small_time(&s, read_small, times, 0);
-	graph_us = small_time(&s, graph_small, times, 0);
-	up = big_rate(&s, upload);
-	down = big_rate(&s, download);
-	printf("{\"device\": \"%s\", \"read_us\": %.2f, \"graph_us\": %.2f, \"read_parked_us\": %.2f, "
-	       "\"graph_parked_us\": %.2f, \"upload_gbs\": %.3f, \"download_gbs\": %.3f}\n",
-		device, read_us, graph_us, small_time(&s, read_small, parked, PARK_US),
-		small_time(&s, graph_small, parked, PARK_US), up, down);
+	printf("{\"device\": \"%s\"", device);
+	small_tell(&s, "read", read_small, times, 0);
+	small_tell(&s, "graph", graph_small, times, 0);
+	printf(", \"upload_gbs\": %.3f", big_rate(&s, upload));
+	printf(", \"download_gbs\": %.3f", big_rate(&s, download));
+	small_tell(&s, "read_parked", read_small, parked, PARK_US);
+	small_tell(&s, "graph_parked", graph_small, parked, PARK_US);
+	puts("}");
 	subject_free(&s);
 	return 0;
 }

@@ -6,7 +6,8 @@
  *
  * A line of JSON: how long loading took and in which load mode; prompt and generation in tokens per second; steps of 1 to
  * 48 tokens, as a server batches them, each a new graph, in ms (each the median of the repetitions); and the greedy tokens of
- * the first. The first decode, which a device that takes writes in the background is timed by, too, stands beside the load.
+ * the first. The first decode, which a device that takes writes in the background is timed by, too, stands beside the load. Where
+ * the device counts, what a token and a step of the last repetition took of commands, waits and so on.
  */
 #include <getopt.h>
 #include <stdbool.h>
@@ -17,6 +18,7 @@
 #include <llama.h>
 
 #define TOOL "llama"
+#include "counted.h"
 #include "tool.h"
 
 enum { REPS_MAX = 64, WARM_TOKENS = 4, STEP_MAX = 48 };
@@ -37,6 +39,7 @@ struct subject {
 	struct llama_model *model;
 	struct llama_context *ctx;
 	int n_vocab, n_ctx;
+	struct counted token, step;
 };
 
 static const char usage_text[] =
@@ -93,7 +96,7 @@ static void clear(const struct subject *s)
 }
 
 /* A prompt, then greedy tokens, on an empty cache. */
-static void text_run(const struct subject *s, const int *n, llama_token *chosen, double *pp, double *tg)
+static void text_run(struct subject *s, const int *n, llama_token *chosen, double *pp, double *tg)
 {
 	llama_token *prompt = alloc((size_t)n[PROMPT], sizeof *prompt);
 	double start, between;
@@ -103,6 +106,7 @@ static void text_run(const struct subject *s, const int *n, llama_token *chosen,
 	start = now();
 	decode(s, prompt, n[PROMPT]);
 	llama_synchronize(s->ctx);
+	counted_begin(&s->token);
 	between = now();
 	*pp = n[PROMPT] / (between - start);
 	for (int i = 0; i < n[GEN]; i++) {
@@ -111,11 +115,12 @@ static void text_run(const struct subject *s, const int *n, llama_token *chosen,
 	}
 	llama_synchronize(s->ctx);
 	*tg = n[GEN] / (now() - between);
+	counted_end(&s->token);
 	free(prompt);
 }
 
 /* Steps of varying size, on a cache that is emptied when it is full; the same sizes every time. ms a step. */
-static double steps_run(const struct subject *s, int steps)
+static double steps_run(struct subject *s, int steps)
 {
 	llama_token tokens[STEP_MAX];
 	uint64_t state = 1;
@@ -123,6 +128,7 @@ static double steps_run(const struct subject *s, int steps)
 	int used = 0;
 
 	clear(s);
+	counted_begin(&s->step);
 	start = now();
 	for (int i = 0; i < steps; i++) {
 		int n = 1 + (int)(random_next(&state) % STEP_MAX);
@@ -136,7 +142,9 @@ static double steps_run(const struct subject *s, int steps)
 		(void)likeliest(s);
 		used += n;
 	}
-	return (now() - start) * 1e3 / steps;
+	start = now() - start;
+	counted_end(&s->step);
+	return start * 1e3 / steps;
 }
 
 static enum llama_load_mode load_mode(const char *name)
@@ -271,6 +279,7 @@ int main(int argc, char **argv)
 	s.model = model_load(&settings);
 	f.load_s = now() - start;
 	s.n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(s.model));
+	s.token = s.step = counted_of(ggml_backend_dev_by_name(settings.device)); /* none has none */
 	context_make(&s, &settings);
 	start = now();
 	decode(&s, warm, WARM_TOKENS);
@@ -294,7 +303,11 @@ int main(int argc, char **argv)
 		median(f.step, n[REPS]));
 	for (int i = 0; i < n[GEN]; i++)
 		printf("%s%d", i ? ", " : "", chosen[i]);
-	puts("]}");
+	printf("]");
+	counted_print(&s.token, "token", n[GEN]);
+	if (n[STEPS])
+		counted_print(&s.step, "step", n[STEPS]);
+	puts("}");
 	free(chosen);
 	llama_free(s.ctx);
 	llama_model_free(s.model);

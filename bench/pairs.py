@@ -80,6 +80,15 @@ def table(results, figures):
             print(f"    {way:24} {sorted(values)[len(values) // 2]:10.3f} = {mean:.3f} of native{ends}")
 
 
+def counted(results):
+    """Prints what a device of ours counted, each step's share: medians."""
+    for way, first in results[0].items():
+        for step in [key for key in first if key.startswith("counted_")]:
+            steps = [r[way][step] for r in results]
+            middle = {key: sorted(s[key] for s in steps)[len(steps) // 2] for key in steps[0]}
+            print(f"{way}, {step.removeprefix('counted_')}: " + ", ".join(f"{key} {value:g}" for key, value in middle.items()))
+
+
 def arguments(parser):
     """The options that all have; those behind -- are the program's own."""
     argv = sys.argv[1:]

@@ -26,7 +26,7 @@ struct ggml_backend_virtgpu_counters {
 	uint64_t size;          /* of this struct, as the caller knows it; then, of what was filled in: bytes */
 	uint64_t by_door;       /* commands that went through the door, */
 	uint64_t by_ring;       /* and past it */
-	uint64_t command_bytes; /* of both */
+	uint64_t command_bytes; /* of both, with what small writes write */
 	uint64_t doorbells;     /* of those through the door: they only woke the host's worker */
 	uint64_t blobs;     /* pieces of memory that were shared; the first command behind one goes through the door */
 	uint64_t waits;     /* how often the program couldn't go on without an answer */
