@@ -27,7 +27,7 @@ static void *graph_spare_take(struct graph_spare *s, size_t size)
 
 	if (s)
 		s->memory = NULL;
-	if (memory && size <= s->size && size >= s->size / 2)
+	if (memory && size <= s->size && size >= s->size - s->size / 8) /* cost counts what is asked for */
 		return memory;
 	free(memory);
 	return malloc(size);
