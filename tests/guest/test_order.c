@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest/counters.h"
 #include "tests/support/ggml.h"
 
 #define NODES 9
@@ -236,6 +237,48 @@ SCENARIO(a_graph_that_is_none_is_left_as_it_is)
 	program_end(&p);
 }
 
+static uint64_t commands(const struct program *p)
+{
+	void *f = p->g.reg_get_proc_address(p->reg, GGML_BACKEND_VIRTGPU_COUNTERS);
+	struct ggml_backend_virtgpu_counters c = { .size = sizeof c };
+	ggml_backend_virtgpu_counters_t read;
+
+	CHECK(f);
+	memcpy(&read, &f, sizeof read);
+	CHECK(read((struct ggml_backend_device *)(void *)p->dev, &c));
+	return c.by_door + c.by_ring;
+}
+
+/* The host answers while the device computes: whoever synchronizes then has to wait for that yet. */
+SCENARIO(who_asks_meanwhile_does_not_take_the_answer_for_the_computations_end)
+{
+	struct program p;
+	struct shape s;
+	struct told told;
+	struct net net;
+	uint64_t before;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	shape_make(&s, &p, 22);
+	net_make(&net, &p, p.gpu, 8, 1, 1);
+	net_input(&net, &p, 1);
+	CHECK(p.g.graph_compute(p.gpu, net.graph) == ABI_STATUS_SUCCESS);
+	CHECK(p.g.graph_compute_async(p.gpu, net.graph) == ABI_STATUS_SUCCESS);
+	before = commands(&p);
+	shape_optimize(&s, p.gpu, &told);
+	CHECK(told.n > 0 && commands(&p) > before);
+	before = commands(&p);
+	p.g.synchronize(p.gpu);
+	CHECK(commands(&p) > before);
+	before = commands(&p);
+	p.g.synchronize(p.gpu);
+	CHECK(commands(&p) == before);
+	p.g.free(s.ctx);
+	net_free(&net, &p);
+	program_end(&p);
+}
+
 #define LIES 10
 
 SCENARIO(a_host_that_lies_is_not_believed)
@@ -342,6 +385,7 @@ int main(void)
 		cmocka_unit_test(what_ggmls_scheduler_schedules_is_asked_about_once_and_computed_as_natively),
 		cmocka_unit_test(the_library_was_asked_once_for_each),
 		cmocka_unit_test(a_graph_that_is_none_is_left_as_it_is),
+		cmocka_unit_test(who_asks_meanwhile_does_not_take_the_answer_for_the_computations_end),
 		cmocka_unit_test(plain_apir_has_no_such_question),
 		cmocka_unit_test(a_host_that_is_gone_leaves_the_graph_as_it_is),
 	};
