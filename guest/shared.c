@@ -4,9 +4,21 @@
 
 #include <stdlib.h>
 
+#include "platform/memory.h"
+
+/* The host, as a rule on this machine, gives a program's blobs three quarters of the memory; graphs need theirs. */
+static size_t shared_bytes(void)
+{
+	struct memory m;
+
+	return memory_look(&m) && m.total / SHARED_PART < SHARED_BYTES ? m.total / SHARED_PART : SHARED_BYTES;
+}
+
 static bool shared_fits(const struct shared_list *l, size_t size)
 {
-	return l->n < SHARED_NUMBER && size <= SHARED_MOST && size <= SHARED_BYTES - l->bytes;
+	size_t most = shared_bytes();
+
+	return l->n < SHARED_NUMBER && size <= SHARED_MOST && l->bytes <= most && size <= most - l->bytes;
 }
 
 void *shared_make(struct shared_list *l, struct blobs *blobs, size_t size)

@@ -10,6 +10,7 @@
 
 #define SHARED_MOST   ((size_t)256 << 20) /* bytes, of one */
 #define SHARED_BYTES  ((size_t)512 << 20) /* of all */
+#define SHARED_PART   8                   /* and at most one in so many of the memory that there is */
 #define SHARED_NUMBER 64                  /* the host gives a program some 500 blobs, and graphs need them, too */
 
 struct shared {

@@ -11,8 +11,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "platform/memory.h"
 #include "proto/util.h"
 #include "tests/support/capture.h"
+#include "tests/support/cgroup.h"
 
 #define MIB   ((size_t)1 << 20)
 #define LARGE (9 * MIB + 4) /* in several pieces, where it goes in pieces */
@@ -441,11 +443,14 @@ static void program_computes(const struct program *p)
 static void run_with_too_large_ones(void *unused)
 {
 	struct abi_buffer *a, *b;
+	struct memory there;
 	struct program p;
 
 	(void)unused;
 	program_start(&p, server.socket);
 	CHECK(own_end(&p, 256 * MIB + 1));
+	if (memory_look(&there) && there.total / 8 < 512 * MIB)
+		return; /* less is too large here: see run_in_a_group() */
 	a = memory_make(&p, 256 * MIB);
 	b = memory_make(&p, 250 * MIB);
 	CHECK(own_end(&p, 7 * MIB));
@@ -510,14 +515,42 @@ static void run_with_many(void *unused)
 	server_stop(&usual);
 }
 
-static void run_quietly(void (*run)(void *))
+/* A host of little memory, in the same group. */
+static void run_in_a_group(void *group)
+{
+	static struct abi_buffer *all[200];
+	struct server little;
+	struct program p;
+	int n = 0;
+
+	CHECK(cgroup_enter(group));
+	CHECK(server_start(&little, NULL));
+	program_start(&p, little.socket);
+	for (size_t size = 32 * MIB; size >= 16384; size /= 2) {
+		while (!own_end(&p, size))
+			all[n++] = memory_make(&p, size);
+	}
+	CHECK(n > 0);
+	program_computes(&p);
+	while (n)
+		p.g.buffer_free(all[--n]);
+	program_end(&p);
+	server_stop(&little);
+}
+
+static void run_quietly_with(void (*run)(void *), void *arg)
 {
 	char *heard;
-	int status = child_run_heard(run, NULL, &heard);
+	int status = child_run_heard(run, arg, &heard);
 
 	if (status || strstr(heard, "shared memory") || strstr(heard, "not done"))
 		fail_msg("status %d, heard: %s", status, heard);
 	free(heard);
+}
+
+static void run_quietly(void (*run)(void *))
+{
+	run_quietly_with(run, NULL);
 }
 
 static void what_is_too_large_is_one_of_ggmls_own_without_a_word(void **state)
@@ -536,6 +569,19 @@ static void many_leave_the_memory_that_everything_else_needs(void **state)
 {
 	(void)state;
 	run_quietly(run_with_many);
+}
+
+static void where_there_is_little_memory_they_take_little_of_it(void **state)
+{
+	struct cgroup group;
+
+	(void)state;
+	if (!cgroup_make(&group, 512 * MIB)) {
+		print_message("no cgroups of memory here that we may make\n");
+		skip();
+	}
+	run_quietly_with(run_in_a_group, &group);
+	cgroup_remove(&group);
 }
 
 SCENARIO(plain_apir_has_none)
@@ -719,6 +765,7 @@ int main(void)
 		cmocka_unit_test(what_is_too_large_is_one_of_ggmls_own_without_a_word),
 		cmocka_unit_test(what_the_host_has_no_memory_for_is_one_of_ggmls_own_without_a_word),
 		cmocka_unit_test(many_leave_the_memory_that_everything_else_needs),
+		cmocka_unit_test(where_there_is_little_memory_they_take_little_of_it),
 		cmocka_unit_test(plain_apir_has_none),
 		cmocka_unit_test(it_may_be_freed_within_a_call),
 		cmocka_unit_test(a_forked_child_may_free_it_and_its_parent_keeps_it),
