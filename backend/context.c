@@ -25,7 +25,7 @@ void context_close(struct backend_context *ctx)
 	uint32_t pos = 0;
 
 	context_drain(ctx);
-	pinned_fini(ctx);
+	pinned_fini(&ctx->pinned);
 	graph_store_clear(&ctx->graphs, &ctx->lib.fn);
 	if (ctx->optimized)
 		graph_free(&ctx->lib.fn, ctx->optimized);

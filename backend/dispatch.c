@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "backend/log.h"
+#include "backend/pinned_shm.h"
 
 struct row {
 	const char *name;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "backend/pinned_shm.h"
 #include "backend/tensor.h"
 
 static struct buffer *buffer_read(struct backend_context *ctx, struct cursor *in, uint64_t *handle_out)

@@ -11,8 +11,6 @@
 
 #include "backend/pinner.h"
 
-struct backend_context;
-
 #define PINNED_BLOBS 16
 #define PINNED_BYTES (UINT64_C(256) << 20) /* of one context */
 #define PINNED_LEAST (UINT64_C(256) << 10) /* smaller ones aren't worth it */
@@ -31,10 +29,12 @@ struct pinned {
 	bool in_vain;     /* one couldn't be */
 };
 
-/* The blob's bytes, as context_shm(): pinned where that can be. */
-void *pinned_shm(struct backend_context *ctx, uint32_t res, uint64_t off, uint64_t n);
-/* Before a command: gives up those whose blobs have ended. */
-void pinned_sweep(struct backend_context *ctx);
-void pinned_fini(struct backend_context *ctx);
+/* Whether one of that size is pinned too. */
+bool pinned_has_room(const struct pinned *p, uint64_t size);
+/* Pins a mapping of our own of the blob that is mapped there; the last of them then. False: it can't be. */
+bool pinned_add(struct pinned *p, void *shm, uint32_t res, uint64_t serial, uint64_t size);
+/* Gives up the i-th, with which no device is at work; the last comes to its place. */
+void pinned_drop(struct pinned *p, uint32_t i);
+void pinned_fini(struct pinned *p);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "backend/context.h"
 #include "backend/functions.h"
+#include "backend/pinned_shm.h"
 #include "tests/protocol/fixture.h"
 #include "tests/support/child.h"
 #include "tests/support/process.h"
