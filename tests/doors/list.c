@@ -19,6 +19,8 @@
 #include <ggml-backend.h>
 #include <ggml.h>
 
+#include "guest/counters.h"
+
 #define DEVICE     "VirtGPU0"
 #define MOST_NMSE  1e-6
 #define KIB        ((size_t)1 << 10)
@@ -531,6 +533,45 @@ static bool a_llama_computes(void)
 	return llama_rounds(gpu, cpu, 1, 30);
 }
 
+static bool counters_read(struct ggml_backend_virtgpu_counters *c)
+{
+	void *f =
+		ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), GGML_BACKEND_VIRTGPU_COUNTERS);
+	ggml_backend_virtgpu_counters_t read;
+
+	MUST(f);
+	memcpy(&read, &f, sizeof read);
+	*c = (struct ggml_backend_virtgpu_counters){ .size = sizeof *c };
+	return read(device, c);
+}
+
+/* How many tokens, and what they took; whether they went past the door depends on the host. */
+static bool a_tokens_cost(void)
+{
+	enum { WARM = 5, MEASURED = 20 };
+	struct ggml_backend_virtgpu_counters from, to;
+	float logits[VOCAB];
+	struct llama l;
+
+	MUST(llama_new(&l, gpu, 1));
+	for (int i = 0; i < WARM + MEASURED; i++) {
+		if (i == WARM)
+			MUST(counters_read(&from));
+		llama_input(&l, 1 + (uint64_t)i);
+		MUST(ggml_backend_graph_compute_async(gpu, l.w.graph) == GGML_STATUS_SUCCESS);
+		ggml_backend_tensor_get(l.logits, logits, 0, sizeof logits);
+	}
+	MUST(counters_read(&to));
+	printf("# %d tokens: %d commands by the door, %d of them doorbells, %d by the ring\n", MEASURED,
+		(int)(to.by_door - from.by_door), (int)(to.doorbells - from.doorbells),
+		(int)(to.by_ring - from.by_ring));
+	MUST(to.graphs - from.graphs == MEASURED && to.graphs_written == from.graphs_written);
+	MUST(to.waits - from.waits == MEASURED);
+	MUST(to.command_bytes - from.command_bytes < MEASURED * KIB);
+	work_free(&l.w);
+	return true;
+}
+
 /* The graph and its nodes stay where they are, and parameters, sources and views change between computations. */
 static bool a_graph_changes_in_place(void)
 {
@@ -734,6 +775,7 @@ static const struct {
 	{ "a tensor is copied on the device", tensors_are_copied },
 	{ "clear fills its buffer and no other", clear_fills_the_buffer },
 	{ "30 inputs of a small llama as on ggml's CPU", a_llama_computes },
+	{ "another token of it is one wait and less than a KiB of commands", a_tokens_cost },
 	{ "a graph that changes in place is computed as it is", a_graph_changes_in_place },
 	{ "graphs of 500 and of 4000 nodes as on ggml's CPU", large_graphs },
 	{ "two streams in two threads at once", two_streams_at_once },

@@ -8,7 +8,7 @@
 LIST=$BUILD/check/bin/list
 # shellcheck disable=SC2034 # for those who source this file
 PROTOCOLS=(newest 0.2)
-LIST_LEAST=17 # a list that lost its cases would pass, too
+LIST_LEAST=18 # a list that lost its cases would pass, too
 
 # list_command PROTOCOL: the command, for a shell here or in a guest
 list_command() {
@@ -42,6 +42,15 @@ list_spoke() {
     fi
 }
 
+# list_rings PROTOCOL OUTPUT: to a host of ours tokens' commands go past the door, unless it is plain APIR 0.2
+list_rings() {
+    if [ "$1" = newest ]; then
+        grep -q '^# [0-9]* tokens: .* [1-9][0-9]* by the ring$' "$2" || fail "$2: nothing went past the door"
+    else
+        must_have "$2" " 0 by the ring"
+    fi
+}
+
 # list_here PROTOCOL SOCKET: on this machine, over a socket
 list_here() {
     local out=$WORK/list.$1.${2##*/} status=0
@@ -58,6 +67,7 @@ list_in_guest() {
     guest_start "$(list_command "$1")"
     guest_ended
     list_passes "$job.out"
+    list_rings "$1" "$job.out"
     [ "$status" = 0 ] || fail "the list ended with status $status"
     list_spoke "$1" "$job.err"
 }

@@ -12,6 +12,7 @@ cd "$(dirname "$(realpath "$0")")/../.." || exit
 over_socket() {
     serve_start "socket.$1" --socket "$WORK/socket.$1.sock" -o ggml.threads=1
     list_here "$1" "$WORK/socket.$1.sock"
+    list_rings "$1" "$WORK/list.$1.socket.$1.sock"
 }
 
 # minimal_start NAME: a minimal host beside the case, at $WORK/NAME.sock, its log in $WORK/NAME.log
