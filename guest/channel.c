@@ -8,19 +8,22 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "platform/clock.h"
+#include "platform/word.h"
 #include "proto/util.h"
 
 #define SLICE_MS      100
 #define PAUSE_MOST_MS 256
 #define SPIN_NS       100000 /* a short command's answer comes within this; sleeping would cost more */
-#define SPIN_LONG_NS  10000
+#define SPIN_LATE_NS  10000
+#define EARLY_NS      150000 /* a sleep is over so much later than it was to be, at most, mostly */
+#define OVERDUE_NS    300000
+#define SPARE_FROM    4 /* processors: with fewer, looking takes time from who computes */
 
-static bool word_spin(const _Atomic uint32_t *word, int64_t ns)
+static bool word_spin(const _Atomic uint32_t *word, int64_t until)
 {
-	int64_t until = clock_ns() + ns;
-
 	do {
 		for (int i = 0; i < 32; i++) {
 			if (atomic_load_explicit(word, memory_order_acquire))
@@ -29,6 +32,28 @@ static bool word_spin(const _Atomic uint32_t *word, int64_t ns)
 		}
 	} while (clock_ns() < until);
 	return false;
+}
+
+/*
+ * Before who waits for the word sleeps until woken, which costs as much as the rest of a token: an answer that comes soon is
+ * looked out for; one whose time is known is slept for, and then looked out for. Whether it came.
+ */
+static bool word_look(const _Atomic uint32_t *word, int64_t expected)
+{
+	static int spare = -1; /* several threads find out the same */
+	int64_t now = clock_ns();
+
+	if (spare < 0)
+		spare = sysconf(_SC_NPROCESSORS_ONLN) >= SPARE_FROM;
+	if (expected == CHANNEL_SOON)
+		return word_spin(word, now + SPIN_NS);
+	if (word_spin(word, now + SPIN_LATE_NS))
+		return true;
+	if (expected == CHANNEL_LATE || !spare || now > expected + OVERDUE_NS)
+		return false;
+	if (now < expected - EARLY_NS)
+		word_sleep(word, expected - EARLY_NS - now);
+	return word_spin(word, expected + OVERDUE_NS);
 }
 
 /* For want of memory, say. The host knows nothing of it, so only time is lost, and in the end this command. */
@@ -126,12 +151,12 @@ static int ring_wake(struct channel *c)
 }
 
 /* limit_ms bounds the whole wait where there is no heartbeat; 0: none. 0 or -EPIPE, -ETIMEDOUT. */
-static int reply_wait(struct channel *c, const _Atomic uint32_t *word, bool long_wait, uint32_t limit_ms)
+static int reply_wait(struct channel *c, const _Atomic uint32_t *word, int64_t expected, uint32_t limit_ms)
 {
 	struct transport *t = c->pulse->connection->transport;
 	uint32_t waited = 0;
 
-	if (word_spin(word, long_wait ? SPIN_LONG_NS : SPIN_NS))
+	if (word_look(word, expected))
 		return 0;
 	c->counters->parked++;
 	for (;;) {
@@ -168,14 +193,14 @@ static void wait_count(struct channel *c, const struct shm *reply)
 		c->counters->waits++;
 }
 
-void channel_expect(struct channel *c, const struct shm *reply, bool long_wait)
+void channel_expect(struct channel *c, const struct shm *reply, int64_t expected)
 {
 	wait_count(c, reply);
 	if (connection_alive(c->pulse->connection) && ring_wake(c) == 0)
-		(void)reply_wait(c, reply->ptr, long_wait, limit_of(c, 0));
+		(void)reply_wait(c, reply->ptr, expected, limit_of(c, 0));
 }
 
-static int64_t answer_await(struct channel *c, const struct shm *reply, bool long_wait, uint32_t limit_ms)
+static int64_t answer_await(struct channel *c, const struct shm *reply, int64_t expected, uint32_t limit_ms)
 {
 	struct connection *connection = c->pulse->connection;
 	const _Atomic uint32_t *word = reply->ptr;
@@ -184,7 +209,7 @@ static int64_t answer_await(struct channel *c, const struct shm *reply, bool lon
 
 	err = connection_alive(connection) ? ring_wake(c) : -EPIPE;
 	if (!err)
-		err = reply_wait(c, word, long_wait, limit_of(c, limit_ms));
+		err = reply_wait(c, word, expected, limit_of(c, limit_ms));
 	answer = err ? 0 : atomic_load_explicit(word, memory_order_acquire); /* pairs with the worker's release */
 	if (answer) {
 		pulse_answered(c->pulse);
@@ -194,20 +219,20 @@ static int64_t answer_await(struct channel *c, const struct shm *reply, bool lon
 	return err ? err : -EPIPE;
 }
 
-int64_t channel_await(struct channel *c, const struct shm *reply, bool long_wait, uint32_t limit_ms)
+int64_t channel_await(struct channel *c, const struct shm *reply, int64_t expected, uint32_t limit_ms)
 {
 	wait_count(c, reply);
-	return answer_await(c, reply, long_wait, limit_ms);
+	return answer_await(c, reply, expected, limit_ms);
 }
 
-int64_t channel_run(struct channel *c, const void *cmd, size_t size, bool long_wait, uint32_t limit_ms)
+int64_t channel_run(struct channel *c, const void *cmd, size_t size, int64_t expected, uint32_t limit_ms)
 {
-	int err = channel_send(c, &c->reply, cmd, size, long_wait ? SUBMIT_FENCE : 0);
+	int err = channel_send(c, &c->reply, cmd, size, expected == CHANNEL_SOON ? 0 : SUBMIT_FENCE);
 
 	if (err)
 		return err;
 	c->counters->waits++; /* however soon it comes */
-	return answer_await(c, &c->reply, long_wait, limit_ms);
+	return answer_await(c, &c->reply, expected, limit_ms);
 }
 
 size_t channel_header(

@@ -31,13 +31,16 @@ size_t channel_header(
 /* Sends a command whose answer goes to `reply`; flags: SUBMIT_*. 0; -EPIPE: the connection is dead; -EAGAIN: it is as
  * before, and this command wasn't sent, for want of memory in this system. */
 int channel_send(struct channel *c, const struct shm *reply, const void *cmd, size_t size, unsigned flags);
+/* When an answer is expected: within a moment; nobody knows when; else at about that time (clock_ns()). */
+#define CHANNEL_SOON 0
+#define CHANNEL_LATE INT64_MAX
 /* Waits for an answer behind others, so that channel_await() finds them all; how it ended is for that one to say. */
-void channel_expect(struct channel *c, const struct shm *reply, bool long_wait);
-/* The host's code once it has answered there, or -errno, and the connection is dead. long_wait: don't spin for it.
- * limit_ms bounds the wait though the host lives; 0: nothing does. */
-int64_t channel_await(struct channel *c, const struct shm *reply, bool long_wait, uint32_t limit_ms);
+void channel_expect(struct channel *c, const struct shm *reply, int64_t expected);
+/* The host's code once it has answered there, or -errno, and the connection is dead. limit_ms bounds the wait though the
+ * host lives; 0: nothing does. */
+int64_t channel_await(struct channel *c, const struct shm *reply, int64_t expected, uint32_t limit_ms);
 /* Both, with the channel's own reply blob; -EAGAIN as above. */
-int64_t channel_run(struct channel *c, const void *cmd, size_t size, bool long_wait, uint32_t limit_ms);
+int64_t channel_run(struct channel *c, const void *cmd, size_t size, int64_t expected, uint32_t limit_ms);
 
 /* Gives its memory back. */
 void channel_close(struct channel *c);

@@ -37,6 +37,7 @@ static bool graph_lost(struct call *c, struct stream *stream, const struct touch
 static int32_t graph_run(struct call *c, struct stream *stream, struct kept *k)
 {
 	const bool again = k->proven && c->session->features & APIR_FEATURE_AGAIN;
+	struct queue *q = &c->session->queue;
 	int32_t status;
 
 	if (graph_lost(c, stream, &k->touched))
@@ -48,8 +49,13 @@ static int32_t graph_run(struct call *c, struct stream *stream, struct kept *k)
 	call_header(c, again ? APIR_FN_GRAPH_AGAIN : APIR_FN_GRAPH_COMPUTE);
 	call_u32(c, k->shm.res_id);
 	call_u64(c, k->size);
-	if (k->proven && graph_post(c, stream, k))
+	if (k->turn && k->turn == q->timed)
+		kept_took(k, q->took);
+	queue_expect(q, k->usual);
+	if (k->proven && graph_post(c, stream, k)) {
+		k->turn = q->turns;
 		return ABI_STATUS_SUCCESS;
+	}
 	c->expects = sizeof status;
 	if (call_run_graph(c) < 0 || !cursor_read_i32(&c->reply, &status) || graph_lost(c, stream, &k->touched))
 		return ABI_STATUS_FAILED;

@@ -31,7 +31,7 @@ static int64_t handshake(
 
 	memset(c->reply.ptr, 0, sizeof(uint32_t) + sizeof *answer);
 	memcpy(cmd + n, g, size);
-	code = channel_run(c, cmd, n + size, false, limit_ms);
+	code = channel_run(c, cmd, n + size, CHANNEL_SOON, limit_ms);
 	memcpy(answer, (char *)c->reply.ptr + sizeof(uint32_t), sizeof *answer);
 	return code;
 }

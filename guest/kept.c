@@ -263,3 +263,11 @@ size_t kept_bytes(const struct kept *k)
 {
 	return k->shm.size + k->room * (sizeof *k->live + sizeof *k->rest);
 }
+
+/* What takes less than is usual counts at once, and what takes more little: to sleep too long costs more than to look. */
+void kept_took(struct kept *k, int64_t ns)
+{
+	bool less = !k->usual || ns < k->usual;
+
+	k->usual = less ? ns : k->usual + (ns - k->usual) / 8;
+}

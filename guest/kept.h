@@ -27,6 +27,8 @@ struct kept {
 	size_t counted; /* and of its counts: graph_counted() */
 	struct home *homes;
 	size_t n_homes, homes_room;
+	uint64_t turn; /* in the queue, when it was computed last */
+	int64_t usual; /* how long that takes, ns; 0: it isn't known */
 	struct touched touched;
 	size_t touched_room;
 };
@@ -41,6 +43,8 @@ bool kept_touch(struct kept *k, struct abi_graph *graph);
  * written anew each time. */
 void kept_written(struct kept *k, const struct host *host, struct abi_graph *graph, const struct graph_bytes *g,
 	const struct idmap *ids);
+/* It took so long. */
+void kept_took(struct kept *k, int64_t ns);
 /* Of the blob and the copies. */
 size_t kept_bytes(const struct kept *k);
 

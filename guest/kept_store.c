@@ -149,6 +149,8 @@ static struct kept *kept_new(struct kept_store *s, struct abi_graph *graph, uint
 	if (!k)
 		return NULL;
 	k->known = k->proven = false;
+	k->turn = 0;
+	k->usual = 0;
 	k->first = first;
 	k->n_nodes = n_nodes;
 	k->last_used = ++s->clock;

@@ -53,7 +53,7 @@ int loading_run(struct channel *c, char *err, size_t err_size)
 {
 	uint8_t cmd[APIR_CMD_HEADER_SIZE];
 	size_t n = channel_header(c, cmd, APIR_LOADLIBRARY, 0, &c->reply);
-	int64_t code = channel_run(c, cmd, n, true, LOADING_MS);
+	int64_t code = channel_run(c, cmd, n, CHANNEL_LATE, LOADING_MS);
 	const char *where = c->pulse->connection->transport->where;
 	/* whose trouble it is, and its number there */
 	bool backend = code < APIR_LOAD_INIT;

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "platform/clock.h"
+
 /* The first of those that were posted, up to that turn; NULL: none. */
 static struct slot *slot_first(struct queue *q, uint64_t turn)
 {
@@ -19,17 +21,43 @@ static struct slot *slot_first(struct queue *q, uint64_t turn)
 	return first;
 }
 
-/* A computation may take long, and so may the next that waits for it. */
-static bool slot_is_long(const struct queue *q, const struct slot *slot)
+/* When the last computation is over. */
+static int64_t queue_end(const struct queue *q)
 {
-	return q->async ? q->computing && slot->turn > q->computing : slot->has_status;
+	return q->expected ? q->expected : CHANNEL_LATE;
+}
+
+/* A computation takes its time, and so does the next command that waits for it: the computation's turn; 0: it is neither. */
+static uint64_t slot_computation(const struct queue *q, const struct slot *slot)
+{
+	if (!q->async)
+		return slot->has_status ? slot->turn : 0;
+	return slot->turn > q->computing ? q->computing : 0;
+}
+
+/* The last computation is known to be over, by an answer that was waited for. */
+static void queue_timed(struct queue *q, uint64_t computation)
+{
+	q->timed = computation;
+	q->took = clock_ns() - q->sent;
+}
+
+void queue_expect(struct queue *q, int64_t ns)
+{
+	q->sent = clock_ns();
+	q->expected = ns ? q->sent + ns : 0;
+}
+
+static bool slot_answered(const struct slot *slot)
+{
+	return atomic_load_explicit((const _Atomic uint32_t *)slot->reply.ptr, memory_order_relaxed);
 }
 
 /* Waits for what was posted in the slot; where that failed it is reported, and what is lost by it is noted. */
 static void slot_settle(struct queue *q, struct slot *slot)
 {
 	int32_t status = 0;
-	int64_t code = channel_await(q->channel, &slot->reply, slot_is_long(q, slot), 0);
+	int64_t code = channel_await(q->channel, &slot->reply, CHANNEL_SOON, 0);
 
 	if (apir_forward_ok(code) && slot->has_status)
 		memcpy(&status, (char *)slot->reply.ptr + sizeof(uint32_t), sizeof status);
@@ -62,15 +90,24 @@ static const struct slot *slot_last(const struct queue *q, uint64_t turn)
 	return last;
 }
 
-/* In the order in which they were posted, so that what follows from a loss is lost, too. One wait does for all: they are
- * answered in that order as well. */
+/* One wait does for all that come before it: they are answered in order. */
+static void slot_expect(struct queue *q, const struct slot *last)
+{
+	uint64_t computation = slot_computation(q, last);
+
+	channel_expect(q->channel, &last->reply, computation ? queue_end(q) : CHANNEL_SOON);
+	if (computation)
+		queue_timed(q, computation);
+}
+
+/* In the order in which they were posted, so that what follows from a loss is lost, too. */
 static void settle_up_to(struct queue *q, uint64_t turn)
 {
 	const struct slot *last = slot_last(q, turn);
 	struct slot *first;
 
-	if (last && q->async)
-		channel_expect(q->channel, &last->reply, slot_is_long(q, last));
+	if (last && !slot_answered(last))
+		slot_expect(q, last);
 	while ((first = slot_first(q, turn)))
 		slot_settle(q, first);
 }
@@ -80,8 +117,7 @@ static void settle_answered(struct queue *q)
 {
 	struct slot *first;
 
-	while ((first = slot_first(q, UINT64_MAX)) &&
-		atomic_load_explicit((const _Atomic uint32_t *)first->reply.ptr, memory_order_relaxed))
+	while ((first = slot_first(q, UINT64_MAX)) && slot_answered(first))
 		slot_settle(q, first);
 }
 
@@ -114,14 +150,16 @@ bool queue_tells_end(const struct queue *q)
 	return tells;
 }
 
-/* A graph is computed before the next answer comes. */
-static bool queue_computes(const struct queue *q)
+/* A graph is computed before the next answer comes: the last one's turn; 0: none. */
+static uint64_t queue_computes(const struct queue *q)
 {
-	bool computes = q->computing != 0;
+	uint64_t turn = q->computing;
 
-	for (size_t i = 0; i < QUEUE_SLOTS; i++)
-		computes |= q->slots[i].posted && q->slots[i].has_status;
-	return computes;
+	for (size_t i = 0; i < QUEUE_SLOTS; i++) {
+		if (q->slots[i].posted && q->slots[i].has_status && q->slots[i].turn > turn)
+			turn = q->slots[i].turn;
+	}
+	return turn;
 }
 
 /* The memory that it needs, made when it serves for the first time. */
@@ -201,10 +239,14 @@ int queue_post(struct queue *q, struct slot *slot, const char *name, const void 
 
 int64_t queue_run(struct queue *q, const void *cmd, size_t size, unsigned flags)
 {
-	int64_t code = channel_run(q->channel, cmd, size, flags & POST_STATUS || queue_computes(q), 0);
+	uint64_t computing = queue_computes(q);
+	int64_t expected = flags & POST_STATUS ? CHANNEL_LATE : computing ? queue_end(q) : CHANNEL_SOON;
+	int64_t code = channel_run(q->channel, cmd, size, expected, 0);
 
 	if (code < 0)
 		return code;
+	if (computing && !(flags & POST_STATUS))
+		queue_timed(q, computing);
 	queue_settle(q);
 	q->turns++;
 	if (!(flags & POST_ASIDE))

@@ -38,6 +38,11 @@ struct queue {
 	uint64_t turns;     /* commands sent so far */
 	bool async;         /* a computation is answered when it has begun: APIR_FEATURE_ASYNC */
 	uint64_t computing; /* then: the turn of the last of which it isn't known whether it is over; 0: none */
+	/* Of the last computation, by clock_ns(): when it was sent, and when it is expected to be over. */
+	int64_t sent, expected;
+	/* The last that was waited for, and how long it took. */
+	uint64_t timed;
+	int64_t took;
 };
 
 /* A slot that is free, waiting for one if need be; data: with SLOT_DATA bytes of its own. NULL: none is to be had. What
@@ -45,6 +50,8 @@ struct queue {
 struct slot *queue_slot(struct queue *q, bool data);
 /* What is posted in it writes to the buffer. False: it writes to SLOT_BUFFERS others already. */
 bool slot_writes(struct slot *slot, struct buffer *b);
+/* How long the next computation is going to take, ns; 0: nobody knows. */
+void queue_expect(struct queue *q, int64_t ns);
 /* What queue_post() is told: another command follows at once; it answers with a ggml status, and may take long. */
 #define POST_MORE   1u
 #define POST_STATUS 2u

@@ -185,7 +185,7 @@ static int socket_wait(struct transport *t, const _Atomic uint32_t *word, int ti
 			return 1;
 		if (!left)
 			return 0;
-		word_sleep(word, left);
+		word_sleep(word, left * INT64_C(1000000));
 		if (atomic_load_explicit(word, memory_order_acquire))
 			return 1;
 		gone = vtest_hung_up(&s->vtest);

@@ -13,9 +13,9 @@ bool word_wake(_Atomic uint32_t *word)
 	return syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0) > 0;
 }
 
-void word_sleep(const _Atomic uint32_t *word, int ms)
+void word_sleep(const _Atomic uint32_t *word, int64_t ns)
 {
-	const struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+	const struct timespec ts = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
 
 	syscall(SYS_futex, word, FUTEX_WAIT, 0u, &ts, NULL, 0);
 }
