@@ -128,7 +128,7 @@ static void one_with_any_byte_changed_is_refused_or_stays_within_its_buffer(void
 		for (int k = 0; k < 11; k++) {
 			struct graph *g;
 
-			bytes[at] = (uint8_t)(k < 8 ? was ^ 1u << k : ends[k - 8]);
+			bytes[at] = k < 8 ? (uint8_t)(was ^ 1u << k) : ends[k - 8];
 			g = build(bytes, size);
 			built += g != NULL;
 			refused += g == NULL;
