@@ -299,8 +299,8 @@ static void a_pin_that_fails_is_tried_once_and_those_before_serve_on(void **stat
 	}
 	assert_int_equal(tries, 2);
 	assert_int_equal(n_pins, 1);
-	assert_ptr_equal(staging_shm(ctx, 0, 5, 1), (char *)pins[0].p + 5);
-	assert_ptr_equal(staging_shm(ctx, 1, 5, 1), blobs[1].ptr + 5);
+	assert_ptr_equal(pinned_shm(ctx, 0, 5, 1), (char *)pins[0].p + 5);
+	assert_ptr_equal(pinned_shm(ctx, 1, 5, 1), blobs[1].ptr + 5);
 }
 
 static void memory_that_cannot_be_mapped_again_is_used_as_it_is(void **state)
