@@ -224,55 +224,67 @@ SCENARIO(what_is_read_into_it_comes_there_and_nowhere_else)
 	free(bytes);
 }
 
-/* Such memory with a page of the program's own beside it, in front or behind; where both meet. */
-static uint8_t *border_make(const struct program *p, struct abi_buffer **b)
+#define BORDERED ((size_t)64 << 10)
+#define PAGE     ((size_t)4096)
+
+static bool page_make(uint8_t *at)
 {
-	const size_t size = 64 << 10, page = 4096;
+	uint8_t *got = mmap(at, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
-	for (int i = 0; i < 32; i++) {
-		uint8_t *m, *at;
-
-		*b = memory_make(p, size);
-		m = memory_of(p, *b);
-		at = mmap(m + size, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-			0);
-		if (at == m + size)
-			return m + size;
-		at = mmap(m - page, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-			0);
-		if (at == m - page)
-			return m;
-	}
-	return NULL;
+	return got == at;
 }
 
+/* What lies within such memory from `m` on, or up to there, and beyond in a page of the program's own. */
+static void border_cross(const struct remote *r, const struct program *p, uint8_t *m, size_t n)
+{
+	uint8_t got[2000];
+
+	CHECK(n == sizeof got);
+	for (uint32_t before = 0; before <= n; before += 250) {
+		pattern_fill(m - before, n, before);
+		p->g.tensor_set(r->t, m - before, 0, n);
+		memset(m - before, 0xee, n);
+		p->g.tensor_get(r->t, got, 0, n);
+		is_pattern(got, n, before);
+		p->g.tensor_get(r->t, m - before, 0, n);
+		is_pattern(m - before, n, before);
+		memset(m - before, 0xee, n);
+		p->g.tensor_get_async(p->gpu, r->t, m - before, 0, n);
+		p->g.synchronize(p->gpu);
+		is_pattern(m - before, n, before);
+	}
+}
+
+/* The system maps them one below the other, once the gaps that it finds are full: what lay above one is free when that has gone,
+ * and below the last nothing lies. */
 SCENARIO(what_lies_within_it_only_in_part_travels_whole)
 {
-	enum { N = 2000 };
-	struct abi_buffer *b;
+	enum { N = 2000, MANY = 60 };
+	bool in_front = false, behind = false;
+	struct abi_buffer *all[MANY];
 	struct remote r;
 	struct program p;
-	uint8_t *m, got[N];
 
 	(void)unused;
 	program_start(&p, server.socket);
 	remote_make(&r, &p, N);
-	m = border_make(&p, &b);
-	CHECK(m);
-	for (uint32_t before = 0; before <= N; before += 250) {
-		pattern_fill(m - before, N, before);
-		p.g.tensor_set(r.t, m - before, 0, N);
-		memset(m - before, 0xee, N);
-		p.g.tensor_get(r.t, got, 0, N);
-		is_pattern(got, N, before);
-		p.g.tensor_get(r.t, m - before, 0, N);
-		is_pattern(m - before, N, before);
-		memset(m - before, 0xee, N);
-		p.g.tensor_get_async(p.gpu, r.t, m - before, 0, N);
-		p.g.synchronize(p.gpu);
-		is_pattern(m - before, N, before);
+	for (int i = 0; i < MANY; i++)
+		all[i] = memory_make(&p, BORDERED);
+	for (int i = MANY - 1; i > 0; i -= 2) {
+		uint8_t *m = memory_of(&p, all[i]);
+
+		p.g.buffer_free(all[i - 1]);
+		if (!in_front && page_make(m - PAGE)) {
+			border_cross(&r, &p, m, N);
+			in_front = true;
+		}
+		if (!behind && page_make(m + BORDERED)) {
+			border_cross(&r, &p, m + BORDERED, N);
+			behind = true;
+		}
+		p.g.buffer_free(all[i]);
 	}
-	p.g.buffer_free(b);
+	CHECK(in_front && behind);
 	remote_free(&r, &p);
 	program_end(&p);
 }
@@ -409,6 +421,33 @@ SCENARIO(what_a_killed_host_does_not_send_is_zeros_and_the_memory_stays)
 	b = p.g.buft_alloc_buffer(host_type(&p), MIB);
 	CHECK(b && p.g.buffer_get_type(b) == p.g.cpu_buffer_type());
 	p.g.buffer_free(b);
+	remote_free(&r, &p);
+	program_end(&p);
+}
+
+/* As above, by a read that fails. */
+SCENARIO(it_may_be_freed_while_a_killed_host_should_have_written_there)
+{
+	struct abi_buffer *b;
+	struct remote r;
+	struct program p;
+	uint8_t *m, *next;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	remote_make(&r, &p, MIB);
+	b = memory_make(&p, MIB);
+	m = memory_of(&p, b);
+	p.g.tensor_set(r.t, m, 0, MIB);
+	CHECK(kill(server_worker(&server), SIGSTOP) == 0);
+	p.g.tensor_get_async(p.gpu, r.t, m, 0, MIB);
+	worker_kill();
+	p.g.buffer_free(b);
+	next = mmap(m, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECK(next == m);
+	memset(next, 0x77, MIB);
+	p.g.synchronize(p.gpu);
+	all_are(next, MIB, 0x77);
 	remote_free(&r, &p);
 	program_end(&p);
 }
@@ -762,6 +801,7 @@ int main(void)
 		cmocka_unit_test(it_may_be_freed_while_it_is_read_into),
 		cmocka_unit_test(threads_read_into_it_at_once),
 		cmocka_unit_test(what_a_killed_host_does_not_send_is_zeros_and_the_memory_stays),
+		cmocka_unit_test(it_may_be_freed_while_a_killed_host_should_have_written_there),
 		cmocka_unit_test(what_is_too_large_is_one_of_ggmls_own_without_a_word),
 		cmocka_unit_test(what_the_host_has_no_memory_for_is_one_of_ggmls_own_without_a_word),
 		cmocka_unit_test(many_leave_the_memory_that_everything_else_needs),
