@@ -13,7 +13,7 @@
 
 #define KEPT_MAPPED  96 /* where each takes a mapping of the VMM's, which are few and every program's */
 #define KEPT_BYTES   ((size_t)128 << 20) /* blobs and copies */
-#define KEPT_ALIKE   4                   /* of those that begin with the same tensor */
+#define KEPT_ALIKE   24 /* of those that begin with the same tensor: a server batches as many tokens as it has clients */
 #define KEPT_GRANULE ((size_t)64 << 10)
 #define MAX_TENSORS  (UINT32_C(1) << 21) /* of a graph */
 #define MAX_BLOB     ((size_t)1 << 30)
