@@ -20,7 +20,8 @@
 #define SPIN_LATE_NS  10000
 #define EARLY_NS      150000 /* a sleep is over so much later than it was to be, at most, mostly */
 #define OVERDUE_NS    300000
-#define SPARE_FROM    4 /* processors: with fewer, looking takes time from who computes */
+#define DOZE_NS       (SLICE_MS * INT64_C(1000000)) /* meanwhile nobody asks whether the host lives */
+#define SPARE_FROM    4                             /* processors: with fewer, looking takes time from who computes */
 
 static bool word_spin(const _Atomic uint32_t *word, int64_t until)
 {
@@ -36,7 +37,8 @@ static bool word_spin(const _Atomic uint32_t *word, int64_t until)
 
 /*
  * Before who waits for the word sleeps until woken, which costs as much as the rest of a token: an answer that comes soon is
- * looked out for; one whose time is known is slept for, and then looked out for. Whether it came.
+ * looked out for; one whose time is known is slept for, and then looked out for, unless that sleep ended early: by a signal, or
+ * in memory where nobody can sleep, as a virtio-gpu device's is. Whether it came.
  */
 static bool word_look(const _Atomic uint32_t *word, int64_t expected)
 {
@@ -49,10 +51,13 @@ static bool word_look(const _Atomic uint32_t *word, int64_t expected)
 		return word_spin(word, now + SPIN_NS);
 	if (word_spin(word, now + SPIN_LATE_NS))
 		return true;
-	if (expected == CHANNEL_LATE || !spare || now > expected + OVERDUE_NS)
+	if (expected == CHANNEL_LATE || !spare || now > expected + OVERDUE_NS || expected - now > DOZE_NS)
 		return false;
-	if (now < expected - EARLY_NS)
+	if (now < expected - EARLY_NS) {
 		word_sleep(word, expected - EARLY_NS - now);
+		if (clock_ns() < expected - EARLY_NS)
+			return atomic_load_explicit(word, memory_order_acquire);
+	}
 	return word_spin(word, expected + OVERDUE_NS);
 }
 

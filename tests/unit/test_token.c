@@ -6,8 +6,12 @@
 #include "tests/support/cm.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "guest/device.h"
 #include "guest/stream.h"
@@ -25,6 +29,15 @@ static struct {
 	uint32_t n_blobs;
 	bool has_no_memory;
 } fake;
+
+/* A machine that has processors to spare, whichever this is. */
+long __wrap_sysconf(int name);
+long __real_sysconf(int name);
+
+long __wrap_sysconf(int name)
+{
+	return name == _SC_NPROCESSORS_ONLN ? 64 : __real_sysconf(name);
+}
 
 static int submit(struct transport *t, const void *cmd, size_t size, unsigned flags)
 {
@@ -236,6 +249,54 @@ static void a_host_that_does_not_know_it_is_not_asked(void **state)
 	assert_sent(APIR_FN_GRAPH_COMPUTE);
 }
 
+static int64_t clock_of(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return ts.tv_sec * INT64_C(1000) + ts.tv_nsec / 1000000;
+}
+
+/* A graph that is said to take so long, and what reads its result. */
+static void graph_wait(int64_t ms)
+{
+	queue_expect(&host.session.queue, ms * 1000000);
+	post(APIR_FN_GRAPH_AGAIN, POST_STATUS);
+	post(APIR_FN_BUFFER_GET_TENSOR, 0);
+	synchronize();
+}
+
+/* Only the transport and the pulse tell that the host is gone. */
+static void for_what_takes_long_the_transport_is_asked_at_once(void **state)
+{
+	int64_t start = clock_of(CLOCK_MONOTONIC);
+
+	(void)state;
+	graph_wait(5000);
+	assert_true(clock_of(CLOCK_MONOTONIC) - start < 1000);
+}
+
+static void on_signal(int unused)
+{
+	(void)unused;
+}
+
+/* A profiler's signals, say: who is woken before it is due sleeps on. */
+static void who_is_woken_early_does_not_spin_until_it_is_due(void **state)
+{
+	const struct itimerval soon = { { 0, 2000 }, { 0, 2000 } }, never = { 0 };
+	int64_t start = clock_of(CLOCK_THREAD_CPUTIME_ID);
+
+	(void)state;
+	signal(SIGALRM, on_signal);
+	for (int i = 0; i < 4; i++) {
+		setitimer(ITIMER_REAL, &soon, NULL);
+		graph_wait(90);
+		setitimer(ITIMER_REAL, &never, NULL);
+	}
+	assert_true(clock_of(CLOCK_THREAD_CPUTIME_ID) - start < 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +310,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			what_was_posted_is_settled_though_nothing_can_be_sent, stream_open, stream_close),
 		cmocka_unit_test_setup_teardown(a_host_that_does_not_know_it_is_not_asked, stream_open, stream_close),
+		cmocka_unit_test_setup_teardown(
+			for_what_takes_long_the_transport_is_asked_at_once, stream_open, stream_close),
+		cmocka_unit_test_setup_teardown(
+			who_is_woken_early_does_not_spin_until_it_is_due, stream_open, stream_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
