@@ -66,12 +66,17 @@ static void stream_synchronize(struct abi_backend *b)
 }
 
 /* Where the tensor lies in another's buffer that is that one's affair, when all is there that was
- * asked for before: some of it may go there. */
+ * asked for before: some of it may go there. So it may where the bytes come from. */
 static void stream_set(struct abi_backend *b, struct abi_tensor *t, const void *data, size_t offset, size_t size)
 {
 	struct abi_buffer *object = buffer_under(t);
+	bool waits = !buffer_of(t);
 
-	if (!buffer_of(t))
+	if (!waits && entry_begin(NULL)) {
+		waits = transfer_reads_into(device_session(device_of(b->device)), data, size);
+		entry_end();
+	}
+	if (waits)
 		stream_synchronize(b);
 	object->iface.set_tensor(object, t, data, offset, size);
 }

@@ -266,6 +266,22 @@ bool transfer_get_later(
 	return posted;
 }
 
+bool transfer_reads_into(struct session *s, const void *data, size_t size)
+{
+	const uintptr_t from = (uintptr_t)data;
+	bool reads = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < QUEUE_SLOTS; i++) {
+		const struct slot *slot = &s->queue.slots[i];
+		uintptr_t to = (uintptr_t)slot->to;
+
+		reads |= slot->posted && to && from < to + slot->n && to < from + size;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return reads;
+}
+
 void transfer_abandon(struct session *s)
 {
 	for (size_t i = 0; i < QUEUE_SLOTS; i++) {

@@ -17,6 +17,8 @@ size_t transfer_get(
  * too many, or not to be asked for now. */
 bool transfer_get_later(
 	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t n);
+/* Whether some of what was asked for so, and hasn't been put there yet, goes to these bytes. */
+bool transfer_reads_into(struct session *s, const void *data, size_t size);
 /* In a forked child, which has no lock: what was asked for before is its parent's, and zeros here. */
 void transfer_abandon(struct session *s);
 

@@ -901,6 +901,29 @@ SCENARIO(what_is_asked_for_within_another_call_is_zeros_and_told_by_the_next_gra
 	program_end(&p);
 }
 
+/* As natively: a stream does one after the other. By itself, as one of many small ones, and of a part. */
+SCENARIO(what_is_set_from_where_a_result_is_read_to_is_that_result)
+{
+	static float got[N];
+	struct program p;
+	struct sum s;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	sum_make(&s, &p);
+	start(&s, &p);
+	ask(&p, s.y, got);
+	p.f.backend_tensor_set_async(p.gpu, s.x, got, 0, sizeof got);
+	CHECK(is(&p, s.x, 11));
+	start(&s, &p);
+	ask(&p, s.y, got);
+	p.f.backend_tensor_set_async(p.gpu, s.w, got + 1, 0, 4);
+	p.g.tensor_get(s.w, got, 0, 2 * sizeof *got);
+	CHECK(got[0] == 21 && got[1] == 10);
+	sum_free(&s, &p);
+	program_end(&p);
+}
+
 static int lazy_server_up(void **state)
 {
 	(void)state;
@@ -923,6 +946,7 @@ int main(void)
 		cmocka_unit_test(many_are_asked_for_at_once),
 		cmocka_unit_test(what_is_asked_for_may_be_of_any_size),
 		cmocka_unit_test(a_tensor_in_the_programs_own_memory_is_set_and_read_in_its_turn),
+		cmocka_unit_test(what_is_set_from_where_a_result_is_read_to_is_that_result),
 		cmocka_unit_test(each_of_two_streams_has_what_it_asked_for),
 		cmocka_unit_test(threads_have_each_what_they_asked_for),
 		cmocka_unit_test(a_buffer_that_is_read_may_be_freed_before_synchronize),
