@@ -4,7 +4,7 @@
  * binary serves every version that we know. Source: ggml's public headers and the slots that the shipped
  * binaries call (API 2: ggml 0.21 to 0.25, API 3: ggml 0.27); tests/abi/ compares with the real headers.
  *
- * Opaque to us: graphs, contexts, events. Sizes are in bytes.
+ * Opaque to us: graphs, contexts. Sizes are in bytes.
  */
 #ifndef GGML_ABI_ABI_H
 #define GGML_ABI_ABI_H
@@ -196,6 +196,11 @@ struct abi_backend {
 	void *context;
 };
 static_assert(offsetof(struct abi_backend, device) == 0x88, "ggml_backend");
+
+struct abi_event {
+	struct abi_device *device;
+	void *context;
+};
 
 struct abi_init_params {
 	size_t mem_size;

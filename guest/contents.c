@@ -103,6 +103,17 @@ size_t contents_get(struct buffer *b, const struct abi_tensor *t, void *data, si
 	return done;
 }
 
+bool contents_set_later(struct buffer *b, const struct abi_tensor *t, const void *data, size_t offset, size_t size)
+{
+	size_t at = offset, n = size;
+	struct apir_tensor w;
+
+	if (size <= PENDING_SMALL || span_encode(b, t, &at, &n, &w) || n != size)
+		return false;
+	w.view_src = (uintptr_t)t->view_src;
+	return transfer_set_later(device_session(b->device), b, &w, data, at, n);
+}
+
 bool contents_get_later(struct buffer *b, const struct abi_tensor *t, void *data, size_t offset, size_t size)
 {
 	size_t at = offset, n = size;

@@ -9,6 +9,7 @@
 
 #include "guest/buffer.h"
 #include "guest/entry.h"
+#include "guest/event.h"
 #include "guest/shared_buffer.h"
 #include "guest/stream.h"
 #include "guest/tensor.h"
@@ -74,6 +75,7 @@ static void dev_props(struct abi_device *d, struct abi_props *p)
 		 * can see, and give up when that is refused. */
 		.mmap_support = true,
 		.async = true, /* our streams' own truth: stream.c */
+		.events = true,
 		.host_buffer = shared_buffer_type(device_of(d)) != NULL,
 	};
 	dev_memory(d, &p->memory_free, &p->memory_total);
@@ -165,6 +167,9 @@ static const struct abi_device device_iface = {
 	.get_host_buffer_type = dev_shared_buffer_type,
 	.supports_op = dev_supports_op,
 	.supports_buft = dev_supports_buft,
+	.event_new = event_new,
+	.event_free = event_free,
+	.event_synchronize = event_synchronize,
 };
 
 void device_slots_init(struct device *dev, struct abi_reg *reg)

@@ -101,7 +101,7 @@ static void slot_expect(struct queue *q, const struct slot *last)
 }
 
 /* In the order in which they were posted, so that what follows from a loss is lost, too. */
-static void settle_up_to(struct queue *q, uint64_t turn)
+void queue_settle_up_to(struct queue *q, uint64_t turn)
 {
 	const struct slot *last = slot_last(q, turn);
 	struct slot *first;
@@ -123,13 +123,13 @@ static void settle_answered(struct queue *q)
 
 void queue_settle(struct queue *q)
 {
-	settle_up_to(q, UINT64_MAX);
+	queue_settle_up_to(q, UINT64_MAX);
 }
 
 void queue_settle_slot(struct queue *q, struct slot *slot)
 {
 	if (slot->posted)
-		settle_up_to(q, slot->turn);
+		queue_settle_up_to(q, slot->turn);
 }
 
 bool queue_busy(const struct queue *q)

@@ -62,6 +62,8 @@ void queue_expect(struct queue *q, int64_t ns);
 int queue_post(struct queue *q, struct slot *slot, const char *name, const void *cmd, size_t size, unsigned flags);
 /* Waits for what was posted in the slot, if anything, and for all before it. */
 void queue_settle_slot(struct queue *q, struct slot *slot);
+/* Waits for what was posted up to that turn, in the order in which it was, so that what follows from a loss is lost, too. */
+void queue_settle_up_to(struct queue *q, uint64_t turn);
 /* Waits for everything that was posted. */
 void queue_settle(struct queue *q);
 /* Sends a command, and waits for its answer in the channel's reply blob: the host's code, or -errno as channel_run(). Then all

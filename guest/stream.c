@@ -8,6 +8,7 @@
 #include "guest/contents.h"
 #include "guest/device.h"
 #include "guest/entry.h"
+#include "guest/event.h"
 #include "guest/graph.h"
 #include "guest/loss.h"
 #include "guest/transfer.h"
@@ -21,16 +22,6 @@ static const char *stream_name(struct abi_backend *b)
 	return device_of(b->device)->name;
 }
 
-/* Waits for all that the host has begun: for answers that come anyway, if they tell. */
-static void stream_settle(struct call *c)
-{
-	if (!queue_tells_end(&c->session->queue)) {
-		call_header(c, APIR_FN_SYNCHRONIZE);
-		(void)call_run(c);
-	}
-	queue_settle(&c->session->queue); /* what was asked for is there, or zeros, whether that could be sent or not */
-}
-
 static void stream_free(struct abi_backend *b)
 {
 	struct stream *stream = b->context;
@@ -38,7 +29,7 @@ static void stream_free(struct abi_backend *b)
 
 	if (entry_begin("free")) {
 		turn_enter(&c, device_session(device_of(b->device)), "free");
-		stream_settle(&c);
+		turn_settle(&c, UINT64_MAX);
 		loss_stream_end(stream);
 		turn_end(&c);
 		entry_end();
@@ -57,7 +48,7 @@ static void stream_synchronize(struct abi_backend *b)
 
 	if (entry_begin("synchronize")) {
 		turn_enter(&c, device_session(device_of(b->device)), "synchronize");
-		stream_settle(&c);
+		turn_settle(&c, UINT64_MAX);
 		turn_end(&c);
 		entry_end();
 	} else if (connection_forked()) {
@@ -70,15 +61,18 @@ static void stream_synchronize(struct abi_backend *b)
 static void stream_set(struct abi_backend *b, struct abi_tensor *t, const void *data, size_t offset, size_t size)
 {
 	struct abi_buffer *object = buffer_under(t);
-	bool waits = !buffer_of(t);
+	struct buffer *ours = buffer_of(t);
+	bool waits = !ours, posted = false;
 
-	if (!waits && entry_begin(NULL)) {
+	if (ours && entry_begin(NULL)) {
 		waits = transfer_reads_into(device_session(device_of(b->device)), data, size);
+		posted = !waits && contents_set_later(ours, t, data, offset, size);
 		entry_end();
 	}
 	if (waits)
 		stream_synchronize(b);
-	object->iface.set_tensor(object, t, data, offset, size);
+	if (!posted)
+		object->iface.set_tensor(object, t, data, offset, size);
 }
 
 static void stream_get(struct abi_backend *b, const struct abi_tensor *t, void *data, size_t offset, size_t size)
@@ -153,6 +147,8 @@ static struct abi_backend *stream_make(struct abi_device *device)
 			.get_tensor_async = stream_get,
 			.synchronize = stream_synchronize,
 			.graph_compute = stream_compute,
+			.event_record = event_record,
+			.event_wait = event_wait,
 			.graph_optimize = optimize,
 		},
 		.device = device,

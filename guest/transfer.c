@@ -137,6 +137,27 @@ bool transfer_set(struct session *s, struct buffer *buffer, const struct apir_te
 	return done;
 }
 
+bool transfer_set_later(struct session *s, struct buffer *buffer, const struct apir_tensor *w, const void *data,
+	size_t offset, size_t n)
+{
+	const struct shm *shm;
+	bool posted = false;
+	struct slot *slot;
+	struct call c;
+	uint64_t at;
+
+	turn_begin(&c, s, APIR_FN_BUFFER_SET_TENSOR, "set_tensor");
+	shm = shared_find(&s->shared, data, n, &at);
+	slot = shm ? queue_slot(&s->queue, false) : NULL;
+	if (slot) {
+		at_encode(&c, APIR_FN_SET_TENSOR_AT, buffer->handle, w, shm, at, offset, n);
+		slot_writes(slot, buffer);
+		posted = call_post(&c, slot, 0);
+	}
+	turn_end(&c);
+	return posted;
+}
+
 /* One piece, waited for: most reads are small. */
 static bool piece_get(
 	struct call *c, struct buffer *buffer, const struct apir_tensor *w, char *data, size_t at, size_t n)

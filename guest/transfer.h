@@ -9,6 +9,9 @@
  * host is noted in loss.h. */
 bool transfer_set(struct session *s, struct buffer *buffer, const struct apir_tensor *w, const void *data,
 	size_t offset, size_t size);
+/* The same where the host has the bytes too, without waiting. False: it hasn't, or they can't be sent so now. */
+bool transfer_set_later(struct session *s, struct buffer *buffer, const struct apir_tensor *w, const void *data,
+	size_t offset, size_t n);
 /* Fetches them; returns how many of the first bytes arrived. What is tainted doesn't. */
 size_t transfer_get(
 	struct session *s, struct buffer *buffer, const struct apir_tensor *w, void *data, size_t offset, size_t size);

@@ -33,6 +33,20 @@ void turn_end(struct call *c)
 	pthread_mutex_unlock(&c->session->lock);
 }
 
+void turn_settle(struct call *c, uint64_t turn)
+{
+	struct queue *q = &c->session->queue;
+
+	if (q->computing && q->computing <= turn) {
+		if (!queue_tells_end(q)) {
+			call_header(c, APIR_FN_SYNCHRONIZE);
+			(void)call_run(c);
+		}
+		turn = UINT64_MAX; /* its end is told by what came behind it */
+	}
+	queue_settle_up_to(q, turn); /* what was asked for is there, or zeros, whether that could be sent or not */
+}
+
 bool turn_collect(struct session *s, struct buffer *b, uint64_t start, uint64_t size, uint64_t pad, const void *data)
 {
 	bool taken;

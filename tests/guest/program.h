@@ -45,6 +45,11 @@ struct program_functions {
 	void (*set_param)(struct abi_tensor *);
 	void (*set_input)(struct abi_tensor *);
 	void (*set_output)(struct abi_tensor *);
+	struct abi_event *(*backend_event_new)(struct abi_device *);
+	void (*backend_event_free)(struct abi_event *);
+	void (*backend_event_record)(struct abi_event *, struct abi_backend *);
+	void (*backend_event_synchronize)(struct abi_event *);
+	void (*backend_event_wait)(struct abi_backend *, struct abi_event *);
 	struct abi_sched *(*backend_sched_new)(struct abi_backend **, union abi_buft **, int, size_t, bool, bool);
 	void (*backend_sched_free)(struct abi_sched *);
 	void (*backend_sched_set_tensor_backend)(struct abi_sched *, struct abi_tensor *, struct abi_backend *);

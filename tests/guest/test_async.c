@@ -450,6 +450,35 @@ SCENARIO(synchronize_waits_for_the_end)
 	program_end(&p);
 }
 
+SCENARIO(an_event_is_over_when_what_came_before_it_is)
+{
+	struct abi_event *event;
+	struct program p;
+	struct sum s;
+	float got[N];
+
+	(void)unused;
+	program_start(&p, server.socket);
+	event = p.f.backend_event_new(p.dev);
+	CHECK(event);
+	p.f.backend_event_synchronize(event); /* not recorded: nothing to wait for */
+	sum_make(&s, &p);
+	for (int round = 0; round < 3; round++) {
+		name_it(&s, "at an event", round);
+		start(&s, &p);
+		p.f.backend_event_record(event, p.gpu);
+		if (round == 1) /* something behind it */
+			p.g.tensor_get_async(p.gpu, s.y, got, 0, sizeof got);
+		p.f.backend_event_wait(p.gpu, event);
+		p.f.backend_event_synchronize(event);
+		CHECK(told("at an event", round));
+		p.g.synchronize(p.gpu);
+	}
+	p.f.backend_event_free(event);
+	sum_free(&s, &p);
+	program_end(&p);
+}
+
 static void ends_meanwhile(void *unused)
 {
 	struct program p;
@@ -941,6 +970,7 @@ int main(void)
 		cmocka_unit_test(a_usage_that_changes_while_a_graph_runs_leaves_it_its_memory),
 		cmocka_unit_test(questions_and_new_buffers_may_come_while_a_graph_runs),
 		cmocka_unit_test(synchronize_waits_for_the_end),
+		cmocka_unit_test(an_event_is_over_when_what_came_before_it_is),
 		cmocka_unit_test(a_program_that_ends_meanwhile_leaves_nothing_unfinished),
 		cmocka_unit_test(what_is_asked_for_is_there_at_synchronize_and_nothing_comes_later),
 		cmocka_unit_test(many_are_asked_for_at_once),

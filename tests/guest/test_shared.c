@@ -791,9 +791,50 @@ SCENARIO(where_the_device_can_it_copies_straight_from_and_to_it)
 	free(got);
 }
 
+#define PIECES 4
+
+/* As llama.cpp loads a model that it doesn't map: piece after piece through a few host buffers, each written again once its event
+ * is over. */
+SCENARIO(pieces_are_uploaded_while_others_are_written)
+{
+	struct abi_buffer *memory[PIECES];
+	struct abi_event *events[PIECES];
+	uint8_t *back = malloc(32 * MIB);
+	struct program p;
+	struct remote r;
+
+	(void)unused;
+	program_start(&p, server.socket);
+	CHECK(back);
+	for (int i = 0; i < PIECES; i++) {
+		memory[i] = memory_make(&p, MIB);
+		events[i] = p.f.backend_event_new(p.dev);
+		CHECK(events[i]);
+	}
+	remote_make(&r, &p, 32 * MIB);
+	for (uint32_t n = 0; n < 32; n++) {
+		p.f.backend_event_synchronize(events[n % PIECES]);
+		pattern_fill(memory_of(&p, memory[n % PIECES]), MIB, n);
+		p.f.backend_tensor_set_async(p.gpu, r.t, memory_of(&p, memory[n % PIECES]), n * MIB, MIB);
+		p.f.backend_event_record(events[n % PIECES], p.gpu);
+	}
+	p.g.synchronize(p.gpu);
+	p.g.tensor_get(r.t, back, 0, 32 * MIB);
+	for (uint32_t n = 0; n < 32; n++)
+		is_pattern(back + n * MIB, MIB, n);
+	for (int i = 0; i < PIECES; i++) {
+		p.f.backend_event_free(events[i]);
+		p.g.buffer_free(memory[i]);
+	}
+	remote_free(&r, &p);
+	free(back);
+	program_end(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pieces_are_uploaded_while_others_are_written),
 		cmocka_unit_test(ggmls_own_cpu_computes_in_it_as_in_its_own_memory),
 		cmocka_unit_test(what_is_set_from_it_is_what_was_there_then),
 		cmocka_unit_test(what_is_read_into_it_comes_there_and_nowhere_else),
