@@ -241,11 +241,12 @@ int64_t queue_run(struct queue *q, const void *cmd, size_t size, unsigned flags)
 {
 	uint64_t computing = queue_computes(q);
 	int64_t expected = flags & POST_STATUS ? CHANNEL_LATE : computing ? queue_end(q) : CHANNEL_SOON;
-	int64_t code = channel_run(q->channel, cmd, size, expected, 0);
+	int64_t asked = clock_ns(), code = channel_run(q->channel, cmd, size, expected, 0);
 
 	if (code < 0)
 		return code;
-	if (computing && !(flags & POST_STATUS))
+	/* Where the program was elsewhere for most of the time it may long have been over. */
+	if (computing && !(flags & (POST_STATUS | POST_ASIDE)) && clock_ns() - asked > asked - q->sent)
 		queue_timed(q, computing);
 	queue_settle(q);
 	q->turns++;

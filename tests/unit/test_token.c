@@ -276,6 +276,36 @@ static void for_what_takes_long_the_transport_is_asked_at_once(void **state)
 	assert_true(clock_of(CLOCK_MONOTONIC) - start < 1000);
 }
 
+static void of_what_was_over_when_it_was_asked_for_nobody_knows_how_long_it_took(void **state)
+{
+	struct queue *q = &host.session.queue;
+	struct call c;
+
+	(void)state;
+	queue_expect(q, 0);
+	post(APIR_FN_GRAPH_AGAIN, POST_STATUS);
+	usleep(50000); /* the program's own time */
+	turn_begin(&c, &host.session, APIR_FN_BUFFER_GET_TENSOR, "get_tensor");
+	assert_int_equal(call_run(&c), 0);
+	turn_end(&c);
+	assert_int_equal(q->timed, 0);
+	assert_int_equal(q->took, 0);
+}
+
+static void who_does_not_wait_for_the_end_does_not_time_it(void **state)
+{
+	struct queue *q = &host.session.queue;
+	struct call c;
+
+	(void)state;
+	queue_expect(q, 0);
+	post(APIR_FN_GRAPH_AGAIN, POST_STATUS);
+	turn_begin(&c, &host.session, APIR_FN_GRAPH_OPTIMIZE, "graph_optimize");
+	assert_int_equal(call_try(&c), 0);
+	turn_end(&c);
+	assert_int_equal(q->timed, 0);
+}
+
 static void on_signal(int unused)
 {
 	(void)unused;
@@ -312,6 +342,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_host_that_does_not_know_it_is_not_asked, stream_open, stream_close),
 		cmocka_unit_test_setup_teardown(
 			for_what_takes_long_the_transport_is_asked_at_once, stream_open, stream_close),
+		cmocka_unit_test_setup_teardown(of_what_was_over_when_it_was_asked_for_nobody_knows_how_long_it_took,
+			stream_open, stream_close),
+		cmocka_unit_test_setup_teardown(
+			who_does_not_wait_for_the_end_does_not_time_it, stream_open, stream_close),
 		cmocka_unit_test_setup_teardown(
 			who_is_woken_early_does_not_spin_until_it_is_due, stream_open, stream_close),
 	};
