@@ -6,6 +6,7 @@
 #include "worker/intake.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include "platform/clock.h"
@@ -13,10 +14,10 @@
 #include "proto/util.h"
 #include "worker/sequence.h"
 
-#define SPIN_NS    50000 /* on a machine that has processors to spare, */
-#define SPIN_MORE  40    /* times as long: what a program does between two tokens */
-#define SPARE_FROM 4     /* processors */
-#define LOOKS      64    /* at the ring, between two at the door */
+#define SPIN_NS    600000 /* what a program does between two tokens; on a machine that has processors to spare, */
+#define SPIN_MORE  4      /* times as long */
+#define SPARE_FROM 4      /* processors */
+#define LOOKS      64     /* at the ring, between two at the door */
 
 static int64_t spin_ns(void)
 {
@@ -56,6 +57,7 @@ static ssize_t intake_spin(struct worker *w, const struct letter *l)
 				return n;
 			cpu_relax();
 		}
+		sched_yield(); /* whoever has something to do comes first */
 	} while (n == -EAGAIN && clock_ns() < until);
 	return n;
 }
