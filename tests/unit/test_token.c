@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "guest/device.h"
+#include "guest/event.h"
 #include "guest/stream.h"
 #include "guest/turn.h"
 #include "proto/util.h"
@@ -209,6 +210,24 @@ static void an_answer_to_anything_else_tells_its_end(void **state)
 	assert_sent(APIR_FN_GRAPH_AGAIN, APIR_FN_DEVICE_MEMORY);
 }
 
+/* The graph's own answer says only that it has begun. */
+static void an_event_behind_a_graph_is_over_when_the_graph_is(void **state)
+{
+	struct queue *q = &host.session.queue;
+	void *event = event_new(&device.object);
+
+	(void)state;
+	assert_non_null(event);
+	post(APIR_FN_GRAPH_AGAIN, POST_STATUS);
+	event_record(stream, event);
+	post(APIR_FN_BUFFER_GET_TENSOR, 0);
+	event_synchronize(&device.object, event);
+	assert_int_equal(q->computing, 0);
+	assert_int_equal(fake.n_answered, 2);
+	assert_int_equal(fake.n_sent, 2);
+	event_free(&device.object, event);
+}
+
 static void the_order_of_a_new_graph_tells_nothing_of_it(void **state)
 {
 	struct call c;
@@ -330,6 +349,8 @@ static void who_is_woken_early_does_not_spin_until_it_is_due(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			an_event_behind_a_graph_is_over_when_the_graph_is, stream_open, stream_close),
 		cmocka_unit_test_setup_teardown(a_token_is_three_commands_and_one_wait, stream_open, stream_close),
 		cmocka_unit_test_setup_teardown(
 			of_a_graph_that_nothing_follows_the_end_is_asked_for, stream_open, stream_close),
